@@ -1,0 +1,1 @@
+"""The JSON API: parse, call `core.workbench`, serialise. Nothing is computed here."""

@@ -1,0 +1,70 @@
+"""Every error of the API as `{"error", "message"}`, the pair that Neuronpedia's clients read.
+
+`error` and `message` say the same: its older clients read one, its newer ones the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from core.errors import WorkbenchError
+
+GENERIC = "Something went wrong here, and it is not your input. The server's log says what."
+
+
+def install(app: FastAPI) -> None:
+    """Handles the workbench's own errors, unreadable requests, unknown paths, and whatever nobody expected."""
+    app.add_exception_handler(WorkbenchError, _workbench_error)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def reply(message: str, status: int) -> JSONResponse:
+    """One error as JSON."""
+    return JSONResponse({"error": message, "message": message}, status_code=status)
+
+
+def _workbench_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, WorkbenchError)
+    return reply(str(error), error.status)
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return reply(f"There is no {request.url.path} here. All paths are listed at /api/docs.", 404)
+    if error.status_code == 405:
+        return reply(f"{request.url.path} does not answer {request.method}. All paths are listed at /api/docs.", 405)
+    return reply(str(error.detail), error.status_code)
+
+
+def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return reply(" ".join(_sentence(problem) for problem in error.errors()[:5]), 400)
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    """One validation error of pydantic as a sentence that names the field."""
+    where = ".".join(_field(problem.get("loc", ())))
+    if problem["type"] == "json_invalid":
+        return "The body is not JSON: " + str(problem.get("ctx", {}).get("error", problem["msg"])) + "."
+    if problem["type"] == "missing":
+        return f"{where or 'The body'} is missing." if where else "A JSON body is missing."
+    return f"{where or 'The body'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+
+
+def _field(location: Sequence[str | int]) -> list[str]:
+    # The first part says where it was read from (body, path, query), which the sentence does not need.
+    return [str(part) for part in location[1:]]
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # Starlette raises the error again after this answer, so the server logs it with its traceback, once.
+    return reply(GENERIC, 500)

@@ -1,0 +1,103 @@
+"""Histograms, logit bars and static token strips as HTML. Pure functions over records; colours live in look.css.
+
+Bars are plain boxes and not a chart library's canvas: they cost nothing to load, scale without distorting their labels,
+follow the theme, and each tells its range and count to mouse and keyboard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from components.markup import Html, esc, join, number, token
+from core.records import Example, Histogram, Token, TokenValue
+
+
+def histogram(data: Histogram, *, what: str, signed: bool = False, log: bool = False, decades: bool = False) -> Html:
+    """Counts as bars. `log`: heights by log(1 + count); `decades`: the axis is a power of ten, shown as a percentage."""
+    top = max((math.log1p(n) if log else n for n in data.counts), default=0) or 1
+    step = (data.high - data.low) / max(1, len(data.counts))
+    reach = max(abs(data.low), abs(data.high)) or 1
+    bars = []
+    for i, count in enumerate(data.counts):
+        low, high = data.low + i * step, data.low + (i + 1) * step
+        middle = (low + high) / 2
+        height = (math.log1p(count) if log else count) / top * 100
+        height = max(height, 1.5) if count else 0
+        depth = abs(middle) / reach if signed or not decades else 0.6
+        side = ("pos" if middle >= 0 else "neg") if signed else ""
+        where = f"{_edge(low, decades)} to {_edge(high, decades)}"
+        bars.append(
+            f'<i class="{side}" style="height:{height:.1f}%;--v:{depth:.2f}" data-tip="{esc(f"{where}: {count:,} {what}")}"></i>'
+        )
+    summary = f"Histogram of {sum(data.counts):,} {what} from {_edge(data.low, decades)} to {_edge(data.high, decades)}"
+    axis = f"<span>{_edge(data.low, decades)}</span>"
+    if signed and data.low < 0 < data.high:
+        at = -data.low / (data.high - data.low) * 100
+        if 12 < at < 88:
+            axis += f'<span style="position:absolute;left:{at:.1f}%;transform:translateX(-50%)">0</span>'
+    axis += f"<span>{_edge(data.high, decades)}</span>"
+    return Html(
+        f'<div class="fs-hist" role="img" aria-label="{esc(summary)}">{"".join(bars)}</div>'
+        f'<div class="fs-axis" style="position:relative" aria-hidden="true">{axis}</div>'
+    )
+
+
+def _edge(value: float, decades: bool) -> str:
+    return f"{10**value * 100:.2g} %" if decades else number(value)
+
+
+def logits(rows: Sequence[TokenValue], reach: float, *, negative: bool = False) -> Html:
+    """Tokens and what the decoder row adds to their logits, as bars of one common scale."""
+    reach = reach or 1
+    lines = []
+    for row in rows:
+        width = min(1.0, abs(row.value) / reach) * 100
+        about = f"{row.token.text!r} · token id {row.token.id}\n{row.value:+.4f} logits per unit of activation"
+        lines.append(
+            f'<div class="fs-bar {"neg" if negative else ""}" data-tip="{esc(about)}">'
+            f'<i style="width:{width:.1f}%"></i><span>{token(row.token)}</span><span>{number(row.value)}</span></div>'
+        )
+    return Html(f'<div class="fs-bars">{"".join(lines)}</div>')
+
+
+def depth(value: float, scale: float) -> float:
+    """How deep a value is coloured: |value| / scale, at most 1. The strips' script computes the same."""
+    return min(1.0, abs(value) / scale) if scale > 0 else 0.0
+
+
+def strip(
+    tokens: Sequence[Token],
+    values: Sequence[float],
+    scale: float,
+    *,
+    position: int | None = None,
+    before: int | None = None,
+    after: int | None = None,
+    signed: bool = False,
+) -> Html:
+    """A read-only token strip; the interactive one is `components.token_strip`."""
+    first, last = 0, len(tokens)
+    if position is not None and before is not None and after is not None:
+        first, last = max(0, position - before), min(len(tokens), position + after + 1)
+    boxes = []
+    for i in range(first, last):
+        item, value = tokens[i], values[i]
+        if item.special:
+            continue
+        if item.partial and not item.text:
+            boxes.append('<span class="t p"></span>')
+            continue
+        shown = esc(item.text).replace("\n", '<span class="nl">↵</span> ')
+        lit = value > 0 or (signed and value < 0)
+        classes = "t" + (" on" if lit else "") + (" neg" if value < 0 else "") + (" m" if lit and i == position else "")
+        style = f' style="--v:{depth(value, scale):.3f}"' if lit else ""
+        boxes.append(f'<span class="{classes}"{style}>{shown}</span>')
+    return Html(f'<div class="fs-strip{" signed" if signed else ""}">{join(boxes)}</div>')
+
+
+def example(item: Example, scale: float, *, signed: bool = False, before: int = 11, after: int = 7) -> Html:
+    """The snippet of an example around its token."""
+    return strip(
+        item.tokens, item.values, scale, position=item.position, before=before, after=after, signed=signed
+    )

@@ -1,0 +1,37 @@
+"""What of a feature can be taken along: the Python line, the API's address, JSON and CSV of what the page shows."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from components import feature_panels
+from core.interchange import neuronpedia, table
+from core.records import FeatureRecord
+
+
+def offer(record: FeatureRecord) -> None:
+    """Draw the copy lines and the two downloads; a file is only made when it is asked for."""
+    key = record.key
+    name = f"{key.model_id}_{key.source_id}_{key.index}"
+    st.html(feature_panels.taking(table.python_line(key), f"/api/feature/{key}"))
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "JSON",
+            lambda: json.dumps(neuronpedia.feature(record), ensure_ascii=False, indent=1),
+            f"{name}.json",
+            "application/json",
+            key=f"json-{key}",
+            on_click="ignore",
+            help="Everything on this page, in Neuronpedia’s form",
+        )
+        st.download_button(
+            "CSV",
+            lambda: table.feature_csv(record),
+            f"{name}.csv",
+            "text/csv",
+            key=f"csv-{key}",
+            on_click="ignore",
+            help="The tables and examples of this page as rows",
+        )

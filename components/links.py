@@ -1,0 +1,45 @@
+"""The addresses of pages. Knows the URL parameters' names and nothing else; `controls` reads them back."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from core.records import FeatureKey, SourceKey
+
+TEST_TEXT = "defaulttesttext"
+"""Neuronpedia's name for the texts of the test box; may stand several times."""
+
+
+def _address(path: str, *pairs: tuple[str, str]) -> str:
+    query = urlencode(pairs, quote_via=quote, safe="/")
+    return f"{path}?{query}" if query else path
+
+
+def feature(key: FeatureKey | str, *texts: str) -> str:
+    """The page of a feature, with texts in its test box."""
+    return _address("/feature", ("id", str(key)), *((TEST_TEXT, text) for text in texts))
+
+
+def random_feature(key: SourceKey | None = None) -> str:
+    """A link that leads to another feature at every click."""
+    return _address("/feature", ("random", "any" if key is None else str(key)))
+
+
+def model(model_id: str) -> str:
+    """The page of a model."""
+    return _address("/model", ("id", model_id))
+
+
+def release(name: str) -> str:
+    """The page of a release."""
+    return _address("/release", ("name", name))
+
+
+def source_set(model_id: str, set_name: str) -> str:
+    """The page of a source set."""
+    return _address("/set", ("model", model_id), ("set", set_name))
+
+
+def source(key: SourceKey | str, **view: str) -> str:
+    """The page of a source, with its table's view (filter, order, page)."""
+    return _address("/source", ("id", str(key)), *((name, value) for name, value in view.items() if value))

@@ -1,0 +1,28 @@
+"""The look every page shares: colours, cards, tooltips, and the small script that keeps links inside the app.
+
+Knows nothing about features. `dress` is called once by the router, before the page runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+LOGO_FILE = str(HERE / "logo.svg")
+STRIP_CSS = (HERE.parent / "token_strip" / "strip.css").read_text()
+_STYLE = f"<style>\n{(HERE / 'look.css').read_text()}\n{STRIP_CSS}\n</style>"
+
+_shell = st.components.v2.component(
+    "featurescope_shell",
+    html="<i hidden></i>",
+    js=(HERE / "shell.js").read_text(),
+)
+
+
+def dress() -> None:
+    """Put the style sheet and the shell script on the page; both take no room."""
+    st.html(_STYLE)
+    with st.container(key="fs-shell"):
+        _shell(key="shell")

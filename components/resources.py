@@ -1,0 +1,67 @@
+"""Cached access: the only `st.cache_*`, and the only place that makes the Workbench.
+
+Records come straight from the workbench, which answers a feature in milliseconds; only the runs of a model are cached
+here, under plain keys, because a shared link may be opened by many.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+import yaml
+
+from core import process
+from core.records import FeatureKey, TestRecord
+from core.workbench import Workbench
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+@st.cache_resource(show_spinner=False)
+def workbench() -> Workbench:
+    """The one workbench of this process."""
+    return process.workbench()
+
+
+@st.cache_resource(show_spinner=False)
+def _config(name: str) -> Any:
+    path = CONFIGS / f"{name}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def define(word: str) -> str:
+    """The glossary's definition of a term; empty if it has none."""
+    entry = glossary().get(word)
+    return str(entry["text"]) if entry else ""
+
+
+def glossary() -> dict[str, dict[str, str]]:
+    """Every term: its name, its definition and, where it has one, its symbol or formula."""
+    return _config("glossary") or {}
+
+
+def prompts() -> dict[str, list[str]]:
+    """Example sentences by category."""
+    return _config("prompts") or {}
+
+
+def featured() -> list[dict[str, str]]:
+    """Features picked by hand: `{id, note}` each; may be empty."""
+    return _config("featured") or []
+
+
+def ready(model_id: str) -> bool:
+    """Whether the model can answer at once."""
+    return workbench().ready(model_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _tests(key: str, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ...]:
+    return workbench().test(FeatureKey.parse(key), texts)
+
+
+def tests(key: FeatureKey, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ...]:
+    """The feature's values on texts. `stamp` tells builds of one source apart."""
+    return _tests(str(key), texts, stamp)

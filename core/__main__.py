@@ -1,0 +1,187 @@
+"""The command line: `python -m core VERB`. It parses, calls `Workbench`, and writes a table or, with --json, JSON.
+
+The JSON is the API's and stands alone on standard output; progress and errors go to standard error. An error that a
+person can act on is one line and exit status 2; an interrupt is 130. Reading features imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from core.errors import WorkbenchError
+from core.interchange import neuronpedia
+from core.records import FeatureRecord, Related, SourceKey, TestRecord, TokenValue
+from core.settings import Settings
+from core.terminal import Bar, facts, table, visible
+from core.workbench import Workbench
+
+Answer = tuple[Any, Callable[[], str]]
+"""What a verb found: the JSON, and how to write it for a person."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = Settings() if asked.data is None else Settings(data=asked.data)
+        answer, text = asked.run(Workbench(settings), asked)
+    except WorkbenchError as error:
+        print(f"error: {visible(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    if asked.json:
+        sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+    else:
+        print(text())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core", description="Features of sparse autoencoders.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="write the API's JSON, alone, on standard output")
+    common.add_argument("--data", type=Path, metavar="DIR", help="the data root; default: FEATURESCOPE_DATA or ./data")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[Workbench, argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, parents=[common], help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    verb("sources", _sources, "every source with its facts")
+    build = verb("build", _build, "build the sources that a configuration names; what is complete is left as it is")
+    build.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
+    build.add_argument("--engine", choices=["local"], default="local", help="where the work is done")
+    feature = verb("feature", _feature, "what is known of one feature")
+    feature.add_argument("id", metavar="ID", help="<model>/<source>/<index>")
+    test = verb("test", _test, "a feature on texts")
+    test.add_argument("id", metavar="ID", help="<model>/<source>/<index>")
+    test.add_argument("texts", nargs="+", metavar="TEXT")
+    measure = verb("eval", _eval, "how well a source reconstructs: L0, explained variance, CE loss score")
+    measure.add_argument("source", metavar="MODEL/SOURCE")
+    measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
+    measure.add_argument("--tokens", type=int, metavar="N", help="use at most so many tokens")
+    return parser
+
+
+def _sources(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    sources = workbench.sources()
+    header = ("source", "kind", "hook", "width", "alive", "tokens", "release")
+    rows = [(str(s.key), s.kind, s.hook, s.width, s.alive, s.tokens, s.release.name) for s in sources]
+    answer = {"sources": [neuronpedia.catalog_entry(source) for source in sources]}
+    roots = " and ".join(str(root) for root in workbench.settings.roots())
+    return answer, lambda: table(header, rows) if rows else f"There are no sources in {roots}."
+
+
+def _build(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    bar = Bar()
+    try:
+        report = workbench.build(asked.config, bar)
+    finally:
+        bar.close()
+    answer = {
+        "sources": [neuronpedia.catalog_entry(source) for source in report.sources],
+        "skipped": [str(key) for key in report.skipped],
+        "tokens": report.tokens,
+        "seconds": report.seconds,
+    }
+
+    def text() -> str:
+        lines = [f"built    {made.key}  {made.width:,} features, {made.alive:,} alive" for made in report.sources]
+        lines += [f"skipped  {key}  (complete already)" for key in report.skipped]
+        return "\n".join([*lines, f"{report.tokens:,} tokens in {report.seconds:.1f} s"])
+
+    return answer, text
+
+
+def _feature(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    record = workbench.feature(asked.id)
+    return neuronpedia.feature(record), lambda: _feature_text(record)
+
+
+def _feature_text(record: FeatureRecord) -> str:
+    source = record.source
+    parts = [
+        facts(
+            [
+                ("feature", record.key),
+                ("label", record.label),
+                ("hook", source.hook),
+                ("density", f"{record.density:.4%}  ({record.active:,} of {source.tokens:,} tokens)"),
+                ("maximum", record.maximum),
+                ("mean", f"{record.mean:.4g} ± {record.deviation:.4g}  over active tokens"),
+                ("promotes", _tokens(record.top_logits)),
+                ("suppresses", _tokens(record.bottom_logits)),
+                ("neighbours", _related(record.neighbours)),
+                ("neurons", _related(record.alignment)),
+            ]
+        )
+    ]
+    top = next((group for group in record.groups if group.examples), None)
+    if top is not None:
+        rows = [
+            (shown.value, f"×{shown.repeats}", _context(shown.tokens, shown.position)) for shown in top.examples[:10]
+        ]
+        parts.append(table(("value", "folded", "context"), rows))
+    else:
+        parts.append("No counted token activates it.")
+    return "\n\n".join(parts)
+
+
+def _tokens(entries: Iterable[TokenValue]) -> str:
+    return "  ".join(f"“{visible(entry.token.text)}” {entry.value:.2f}" for entry in list(entries)[:8])
+
+
+def _related(entries: Iterable[Related]) -> str:
+    return "  ".join(f"{entry.index} {entry.value:.2f}" for entry in list(entries)[:8])
+
+
+def _context(tokens: Sequence[Any], position: int) -> str:
+    """Some tokens around a position, which is marked."""
+    low, high = max(0, position - 10), position + 6
+    texts = [visible(token.text) if not token.special else "" for token in tokens]
+    return "".join([*texts[low:position], f"⟦{texts[position]}⟧", *texts[position + 1 : high]])
+
+
+def _test(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    records = workbench.test(asked.id, asked.texts)
+    answers = [neuronpedia.activation(record) for record in records]
+    return answers[0] if len(answers) == 1 else answers, lambda: "\n\n".join(_test_text(record) for record in records)
+
+
+def _test_text(record: TestRecord) -> str:
+    head = "silent" if record.position is None else f"maximum {record.maximum:.4g} at position {record.position}"
+    rows = [
+        (position, token.text, value)
+        for position, (token, value) in enumerate(zip(record.tokens, record.values, strict=True))
+        if not token.special
+    ]
+    return f"{record.key}: {head}\n" + table(("position", "token", "value"), rows)
+
+
+def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    key = SourceKey.parse(asked.source)
+    bar = Bar()
+    try:
+        measured, with_bos = workbench.evaluate(key, texts=asked.texts, tokens=asked.tokens, progress=bar)
+    finally:
+        bar.close()
+
+    def text() -> str:
+        rows = [(name, value, asdict(with_bos)[name]) for name, value in asdict(measured).items()]
+        return f"{key}\n\n" + table(("figure", "without BOS", "with BOS"), rows)
+
+    return neuronpedia.figures(key, measured, with_bos), text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The build's configuration file, read and checked before any work.
+
+Knows every key of the format and nothing of tensors. What needs the model to check (whether it has a hook, whether a
+shape fits) is checked by `core.build.run` right after loading, still before the first pass. Errors name the key, what was
+found and what would do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.catalog.manifest import ModelSpec, WeightsSpec
+from core.errors import BadConfig, BadInput
+from core.records import SourceKey
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Strict):
+    """Which model: a TransformerLens name, a local Hugging Face folder or a hub repository."""
+
+    id: str
+    transformer_lens: str | None = None
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    name: str | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ModelConfig:
+        if sum(x is not None for x in (self.transformer_lens, self.path, self.hub)) != 1:
+            raise ValueError("give exactly one of transformer_lens, path and hub")
+        return self
+
+
+class ReleaseConfig(_Strict):
+    """The published family that the sources belong to."""
+
+    name: str
+    description: str = ""
+    creator: str = ""
+    urls: tuple[str, ...] = ()
+
+
+class SaeConfig(_Strict):
+    """Where an SAE is: a SAELens release, a SAELens folder or a hub repository's folder."""
+
+    release: str | None = None
+    sae_id: str | None = None
+    path: str | None = None
+    hub: str | None = None
+    folder: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SaeConfig:
+        if sum(x is not None for x in (self.release, self.path, self.hub)) != 1:
+            raise ValueError("give exactly one of release (with sae_id), path and hub")
+        if (self.release is None) != (self.sae_id is None):
+            raise ValueError("release and sae_id go together")
+        return self
+
+
+class SourceConfig(_Strict):
+    """One source: `sae` or `neurons`."""
+
+    id: str
+    sae: SaeConfig | None = None
+    neurons: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceConfig:
+        if (self.sae is None) == (self.neurons is None):
+            raise ValueError("give exactly one of sae and neurons")
+        return self
+
+
+class DatasetConfig(_Strict):
+    """The texts: files (a pattern, documents between separators) or a data set on the hub."""
+
+    path: str | None = None
+    separator: str = "\n<|endoftext|>\n"
+    hub: str | None = None
+    split: str = "train"
+    text: str = "text"
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DatasetConfig:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give exactly one of path and hub")
+        if not self.separator:
+            raise ValueError("separator must not be empty")
+        return self
+
+
+class BuildConfig(_Strict):
+    """The whole file. `folder` is where it lies: relative paths are relative to it."""
+
+    model: ModelConfig
+    release: ReleaseConfig | None = None
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    dataset: DatasetConfig
+    prompts: Annotated[int, Field(ge=1)] = 24576
+    context: Annotated[int, Field(ge=2)] = 128
+    cut: Literal["first", "chunks", "packed"] = "first"
+    shuffle: bool = False
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    store: bool = True
+    """Keep the sparse activation store; without it a source has its dashboards only."""
+    compact: bool = False
+    """Compressed files, and the values of example strips in float16: a third of the size."""
+    folder: Path = Path()
+
+    @field_validator("sources")
+    @classmethod
+    def _distinct(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        ids = [s.id for s in sources]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{next(i for i in ids if ids.count(i) > 1)} stands twice")
+        return sources
+
+    def place(self, path: str) -> Path:
+        """A path of the file, absolute."""
+        return (self.folder / Path(path).expanduser()).resolve()
+
+    def model_spec(self) -> ModelSpec:
+        """The model's place, with an absolute path."""
+        m = self.model
+        path = str(self.place(m.path)) if m.path else None
+        return ModelSpec(id=m.id, path=path, hub=m.hub, transformer_lens=m.transformer_lens, revision=m.revision)
+
+    def weights_spec(self, source: SourceConfig) -> WeightsSpec:
+        """A source's place, with an absolute path."""
+        if source.sae is None:
+            return WeightsSpec(kind="neurons")
+        s = source.sae
+        path = str(self.place(s.path)) if s.path else None
+        return WeightsSpec(
+            kind="sae", path=path, release=s.release, sae_id=s.sae_id, hub=s.hub, folder=s.folder, revision=s.revision
+        )
+
+    def files(self) -> list[Path]:
+        """The files that `dataset.path` names, sorted by name."""
+        pattern = str(self.place(self.dataset.path or ""))
+        return sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
+
+
+def read_config(path: Path) -> BuildConfig:
+    """Reads and checks a configuration file.
+
+    Raises:
+        BadConfig: unreadable, an unknown key, a missing file, a value out of its bounds; the message says which.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadConfig(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadConfig(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise BadConfig(f"{path} holds no configuration: it begins with `model:`, `sources:` and `dataset:`.")
+    if "folder" in data:
+        raise BadConfig(f"{path}: unknown key “folder”.")
+    try:
+        config = BuildConfig.model_validate(data | {"folder": path.resolve().parent})
+    except ValidationError as error:
+        raise BadConfig(f"{path}: " + "; ".join(_explain(e) for e in error.errors())) from None
+    _check(config, path)
+    return config
+
+
+def _check(config: BuildConfig, path: Path) -> None:
+    """What pydantic cannot see: ids, and whether local files are there."""
+    for n, source in enumerate(config.sources):
+        try:
+            SourceKey(config.model.id, source.id)
+        except BadInput as error:
+            raise BadConfig(f"{path}: sources.{n}.id: {error}") from None
+        if source.sae and source.sae.path and not (config.place(source.sae.path) / "cfg.json").is_file():
+            raise BadConfig(
+                f"{path}: sources.{n}.sae.path: {config.place(source.sae.path)} is no SAELens folder (cfg.json and "
+                "sae_weights.safetensors)."
+            )
+    if config.model.path and not (config.place(config.model.path) / "config.json").is_file():
+        raise BadConfig(f"{path}: model.path: {config.place(config.model.path)} is no Hugging Face folder (config.json).")
+    if config.dataset.path and not config.files():
+        raise BadConfig(f"{path}: dataset.path: no file matches {config.place(config.dataset.path)}.")
+
+
+_KEYS: dict[str, type[_Strict]] = {
+    "": BuildConfig, "model": ModelConfig, "release": ReleaseConfig, "dataset": DatasetConfig,
+    "sources": SourceConfig, "sae": SaeConfig,
+}  # fmt: skip
+
+
+def _explain(error: Any) -> str:
+    """One pydantic error in words."""
+    where = ".".join(str(x) for x in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        parents = [str(x) for x in error["loc"][:-1] if not isinstance(x, int)]
+        known = list(_KEYS[parents[-1] if parents else ""].model_fields)
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean “{close[0]}”?" if close else f"known are {', '.join(k for k in known if k != 'folder')}"
+        return f"{where}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    found = error.get("input")
+    return f"{where}: {message}" + (f", found {found!r}" if isinstance(found, str | int | float | bool) else "")

@@ -1,0 +1,218 @@
+"""The build: prompts, one pass of the model for all sources, then every source from its non-zeros.
+
+The pass stops after the last hook that any source needs. Special tokens (BOS and the like) are run, since the model needs
+them, but are neither encoded nor counted. Each source is written complete or not at all; one that is there already, made
+by the same configuration from the same weights and texts, is left as it is.
+
+Cost: one forward pass and one encoder product a token and source; memory of the non-zeros, 12 bytes each, and of the
+prompts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.build.config import BuildConfig, SourceConfig
+from core.build.examples import Texts
+from core.build.moments import CoordinateMoments, DenseMoments
+from core.build.nonzeros import Nonzeros, to_numpy
+from core.build.texts import Prompts, cut
+from core.build.write import Finished, write_source_folder
+from core.catalog.manifest import relative, write_model
+from core.errors import BadConfig
+from core.models import loading
+from core.models.capture import capture, check_hooks, hook_layer, pad
+from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
+from core.sources import dictionary
+
+Progress = Callable[[str, float, float], None]
+TOKENS_PER_BATCH = 4096
+LOWER_TAIL, UPPER_TAIL = 0.005, 0.98
+"""Quantiles, over the first batch's counted tokens, beyond which the store keeps a dense source's values."""
+
+
+@dataclass(slots=True)
+class Running:
+    """One source during the pass."""
+
+    config: SourceConfig
+    key: SourceKey
+    source: dictionary.Dictionary
+    nonzeros: Nonzeros
+    coordinates: CoordinateMoments | None
+    dense: DenseMoments | None
+    tails: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Progress | None = None) -> BuildReport:
+    """Builds every source of `config` into the data root `root`.
+
+    Raises:
+        BadConfig: the configuration names what is not there or does not fit, before any pass.
+        NotAvailable: the data root cannot be written.
+    """
+    begun = time.monotonic()
+    tell = progress or (lambda what, done, of: None)
+    tell("loading the model", 0, 1)
+    model = loading.load(
+        config.model_spec(), device=device, dtype=config.dtype, name=config.model.name, description=config.model.description
+    )
+    running = _sources(config, model, device)
+    if config.context > model.context:
+        raise BadConfig(f"context: {config.context} is more than the {model.context} tokens that {config.model.id} can read.")
+    tell("reading texts", 0, 1)
+    prompts = cut(config, model.tokenizer, model.bos)
+    root.mkdir(parents=True, exist_ok=True)
+    waiting = [r for r in running if not _there(config, root, r, prompts)]
+    skipped = tuple(r.key for r in running if r not in waiting)
+    texts = Texts.of(prompts.tokens, model.vocabulary)
+    counted = _counted(texts, model.manifest.special)
+    records: list[SourceRecord] = []
+    if waiting:
+        _pass(model, waiting, prompts, counted, tell)
+        _write_model(config, root, model)
+        W_U = model.bridge.W_U.detach().float()
+        while waiting:
+            one = waiting.pop(0)  # frees its non-zeros before the next is grouped
+            finished = _finish(config, root, one, model, prompts, texts, int(counted.sum()), W_U)
+            records.append(write_source_folder(finished, lambda d, o, s=one.key: tell(f"writing {s.source_id}", d, o)))
+    return BuildReport(
+        sources=tuple(records), seconds=time.monotonic() - begun, tokens=int(counted.sum()), skipped=skipped
+    )
+
+
+def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> list[Running]:
+    """Every source loaded and checked against the model."""
+    model_sha = loading.fingerprint(config.model_spec(), model.bridge)
+    running = []
+    for n, one in enumerate(config.sources):
+        key = SourceKey(config.model.id, one.id)
+        if one.neurons:
+            check_hooks(model, [one.neurons])
+        source = dictionary.load(
+            config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model_sha
+        )
+        check_hooks(model, [source.hook])
+        if hook_layer(source.hook) != key.layer:
+            raise BadConfig(f"sources.{n}.id: {one.id} says layer {key.layer}, but its hook is {source.hook}.")
+        coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
+        dense = DenseMoments(source.width) if source.signed else None
+        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense))
+    _check_shapes(model, running)
+    return running
+
+
+@torch.no_grad()
+def _check_shapes(model: loading.LoadedModel, running: list[Running]) -> None:
+    """Runs one token and compares widths, so that a wrong SAE fails before the pass."""
+    cache = capture(model, torch.zeros(1, 1, dtype=torch.int64), sorted({r.source.hook for r in running}))
+    for r in running:
+        found = cache[r.source.hook].shape[-1]
+        if found != r.source.d_in:
+            raise BadConfig(
+                f"{r.config.id}: its encoder takes {r.source.d_in} numbers, but {r.source.hook} of {model.manifest.spec.id} "
+                f"has {found}."
+            )
+
+
+def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
+    """[total]: tokens that count in the statistics."""
+    return ~np.isin(texts.tokens, np.array(special, np.uint32))
+
+
+@torch.no_grad()
+def _pass(model: loading.LoadedModel, running: list[Running], prompts: Prompts, counted: NDArray[np.bool_], tell: Progress) -> None:
+    """Runs every prompt once and hands the hooks' activations to every source."""
+    hooks = sorted({r.source.hook for r in running})
+    per = max(1, TOKENS_PER_BATCH // max(map(len, prompts.tokens)))
+    starts = np.concatenate([[0], np.cumsum([len(p) for p in prompts.tokens])])
+    total = int(starts[-1])
+    for first in range(0, len(prompts.tokens), per):
+        rows = prompts.tokens[first : first + per]
+        lengths = torch.tensor([len(r) for r in rows])
+        ids = pad([r.astype(np.int64) for r in rows])
+        cache = capture(model, ids, hooks)
+        real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
+        begin, end = int(starts[first]), int(starts[first + len(rows)])
+        keep = torch.from_numpy(counted[begin:end])
+        tokens = np.arange(begin, end, dtype=np.uint32)[counted[begin:end]]
+        flat = {hook: value[real][keep] for hook, value in cache.items()}
+        for r in running:
+            _take(r, flat[r.source.hook], tokens)
+        tell("running the model", end, total)
+
+
+def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
+    """One batch of one source's activations."""
+    if not len(x):
+        return
+    acts = r.source.encode(x)
+    if r.dense is None:
+        matrix = r.nonzeros.append(acts, acts > 0, tokens)
+        assert r.coordinates is not None
+        r.coordinates.add(matrix, to_numpy(x))
+        return
+    if r.tails is None:
+        ordered = acts.sort(dim=0).values
+        last = len(ordered) - 1
+        r.tails = (ordered[int(LOWER_TAIL * last)].clone(), ordered[int(UPPER_TAIL * last)].clone())
+    r.dense.add(to_numpy(acts))
+    r.nonzeros.append(acts, (acts < r.tails[0]) | (acts > r.tails[1]), tokens)
+
+
+def _finish(
+    config: BuildConfig, root: Path, r: Running, model: loading.LoadedModel, prompts: Prompts, texts: Texts, counted: int, W_U: torch.Tensor
+) -> Finished:
+    """All that writing a source needs."""
+    tails = None if r.tails is None else (to_numpy(r.tails[0]), to_numpy(r.tails[1]))
+    weights = config.weights_spec(r.config)
+    if weights.path:
+        weights = replace(weights, path=relative(Path(weights.path), root))
+    return Finished(
+        folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
+        grouped=r.nonzeros.grouped(), coordinates=r.coordinates, dense=r.dense, tails=tails, texts=texts, prompts=prompts,
+        counted=counted, vocabulary=model.vocabulary, W_U=W_U, store=config.store, compact=config.compact, release=_release(config),
+        build=_stamp(config, r, prompts), context=config.context, dtype=config.dtype,
+    )  # fmt: skip
+
+
+def _release(config: BuildConfig) -> ReleaseRecord:
+    r = config.release
+    if r is None:
+        return ReleaseRecord(name=config.model.id, description="", creator="", urls=())
+    return ReleaseRecord(name=r.name, description=r.description, creator=r.creator, urls=tuple(r.urls))
+
+
+def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
+    """What the source depends on; two builds with the same stamp give the same files."""
+    parameters = config.model_dump(mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"})
+    return parameters | {"weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256, "hook": r.source.hook}
+
+
+def _there(config: BuildConfig, root: Path, r: Running, prompts: Prompts) -> bool:
+    """Whether this very source stands in the root already."""
+    try:
+        text = (root / r.key.model_id / r.key.source_id / "source.json").read_text(encoding="utf-8")
+        return bool(json.loads(text)["build"] == _stamp(config, r, prompts))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_model(config: BuildConfig, root: Path, model: loading.LoadedModel) -> None:
+    """`model.json` and `vocabulary.arrow`, the vocabulary first: the manifest makes the model visible."""
+    folder = root / config.model.id
+    folder.mkdir(parents=True, exist_ok=True)
+    model.vocabulary.write(folder / "vocabulary.arrow")
+    spec = model.manifest.spec
+    if spec.path:
+        spec = replace(spec, path=relative(Path(spec.path), root))
+    write_model(folder / "model.json", replace(model.manifest, spec=spec))

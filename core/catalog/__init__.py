@@ -1,0 +1,1 @@
+"""What is here: manifests read from the data roots, and the forgiving reader of pasted ids."""

@@ -1,0 +1,171 @@
+"""`source.json` and `model.json`: the two manifests of a data root, read and written.
+
+`<root>/<model_id>/model.json` says where a model's weights are and what its vocabulary is; beside it stands
+`vocabulary.arrow`. `<root>/<model_id>/<source_id>/source.json` describes one built source. A path inside a manifest is
+relative to the data root where it lies near it, so that a root can be moved with its models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadData
+from core.records import Figures, ModelRecord, ReleaseRecord, SourceKey, SourceRecord
+
+FORMAT = 1
+"""Version of the layout; a reader refuses another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Where a model comes from; exactly one of `path`, `hub` and `transformer_lens` is set."""
+
+    id: str
+    path: str | None = None
+    """A local Hugging Face folder."""
+    hub: str | None = None
+    """A hub repository, `org/name`."""
+    transformer_lens: str | None = None
+    """A name that TransformerLens knows."""
+    revision: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """As a person would write it."""
+        place = self.path or self.hub or self.transformer_lens or ""
+        return f"{place}@{self.revision}" if self.revision else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSpec:
+    """Where a source's weights come from."""
+
+    kind: str
+    """`sae` or `neurons`."""
+    path: str | None = None
+    release: str | None = None
+    sae_id: str | None = None
+    hub: str | None = None
+    folder: str | None = None
+    revision: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """As a person would write it."""
+        if self.kind == "neurons":
+            return "the model's own MLP"
+        if self.release:
+            return f"SAELens {self.release}/{self.sae_id}"
+        if self.hub:
+            return f"{self.hub}/{self.folder}" if self.folder else str(self.hub)
+        return self.path or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelManifest:
+    """`model.json`."""
+
+    record: ModelRecord
+    spec: ModelSpec
+    bos: int | None
+    """Token that every prompt begins with; None for a model that has none."""
+    special: tuple[int, ...]
+    """Tokens left out of every statistic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceManifest:
+    """`source.json`."""
+
+    record: SourceRecord
+    weights: WeightsSpec
+    build: dict[str, Any]
+    """Parameters of the build, as the configuration gave them."""
+    checksums: dict[str, str]
+    """SHA-256 of each file beside the manifest."""
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as a manifest of `root` writes it: relative if it lies within the folder above the root."""
+    path, root = path.resolve(), root.resolve()
+    near = path.is_relative_to(root.parent) and root.parent != Path(root.anchor)
+    return os.path.relpath(path, root) if near else str(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else None
+        raise BadData(
+            f"{path.name} of {path.parent.name} is of format {found}; this version reads format {FORMAT}. Build it again."
+        )
+    return data
+
+
+def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
+    """The entries of `data` that the record has: a later version may have written more."""
+    names = {f.name for f in fields(cls)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+
+
+def read_model(path: Path) -> ModelManifest:
+    """Reads `model.json`; raises `BadData` if it is damaged or of another format."""
+    data = _read(path)
+    try:
+        return ModelManifest(
+            record=ModelRecord(**_known(ModelRecord, data["model"])),
+            spec=ModelSpec(**_known(ModelSpec, data["spec"])),
+            bos=data["bos"],
+            special=tuple(data["special"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise BadData(f"{path.name} of {path.parent.name} lacks what a model needs: {error}") from error
+
+
+def write_model(path: Path, manifest: ModelManifest) -> None:
+    """Writes `model.json` beside and renames it."""
+    _write(path, {
+        "format": FORMAT, "model": asdict(manifest.record), "spec": asdict(manifest.spec),
+        "bos": manifest.bos, "special": list(manifest.special),
+    })  # fmt: skip
+
+
+def read_source(path: Path) -> SourceManifest:
+    """Reads `source.json`; raises `BadData` if it is damaged or of another format."""
+    data = _read(path)
+    try:
+        raw = dict(data["source"])
+        raw["key"] = SourceKey(raw["key"]["model_id"], raw["key"]["source_id"])
+        raw["release"] = ReleaseRecord(**_known(ReleaseRecord, raw["release"]))
+        figures = raw.get("figures")
+        raw["figures"] = Figures(**_known(Figures, figures)) if figures else None
+        return SourceManifest(
+            record=SourceRecord(**_known(SourceRecord, raw)),
+            weights=WeightsSpec(**_known(WeightsSpec, data["weights"])),
+            build=data["build"],
+            checksums=data["checksums"],
+        )
+    except (KeyError, TypeError) as error:
+        raise BadData(f"{path.name} of {path.parent.name} lacks what a source needs: {error}") from error
+
+
+def write_source(path: Path, manifest: SourceManifest) -> None:
+    """Writes `source.json`; its folder becomes visible only when it is renamed (`core.store.write`)."""
+    _write(path, {
+        "format": FORMAT, "source": asdict(manifest.record), "weights": asdict(manifest.weights),
+        "build": manifest.build, "checksums": manifest.checksums,
+    })  # fmt: skip
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,177 @@
+"""How well an SAE reconstructs: L0, explained variance, dead features and what the reconstruction costs in loss.
+
+Knows tensors and a model with hooks; where texts come from and where figures are kept is others' work. Every mean runs
+over *counted* tokens, summed in float64:
+
+- l0: mean number of features above zero a token.
+- explained variance: 1 - E|x - x̂|² / (E|x|² - |E x|²), over all counted tokens of all batches at once.
+- dead fraction: features that no counted token activates.
+- cross entropy, in nats, of the tokens that follow counted tokens: of the model as it is, of the model with x̂ in place of
+  x at every counted token, and of the model with zeros in place of x at every token.
+- score: (zero - spliced) / (zero - own); 1 where nothing is lost, 0 where as much is lost as by zeros.
+
+Special tokens, BOS above all, are not counted and keep their own activation when x̂ is spliced in. With BOS, all tokens
+are counted and replaced. These are the definitions of SAELens's `evals` (its `exclude_special_tokens` on and off).
+
+Cost: four passes of the model over the tokens and one of the SAE for each but the last.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.errors import BadInput
+from core.records import Figures
+
+Progress = Callable[[str, float, float], None]
+_LOGITS = 64_000_000
+"""Logits of one batch at most."""
+
+
+class Autoencoder(Protocol):
+    """What is asked of an SAE; SAELens's have it."""
+
+    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
+        """Values of all features."""
+        ...
+
+    def decode(self, feature_acts: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_in"]:
+        """The reconstruction."""
+        ...
+
+
+def special_mask(tokens: Int[Tensor, "batch pos"], special: Collection[int]) -> Bool[Tensor, "batch pos"]:
+    """Where `tokens` are special."""
+    return torch.isin(tokens, torch.tensor(sorted(special), dtype=tokens.dtype, device=tokens.device))
+
+
+@torch.no_grad()
+def reconstruction(
+    bridge: Any,
+    sae: Autoencoder,
+    hook: str,
+    tokens: Int[Tensor, "prompts pos"],
+    lengths: Int[Tensor, "prompts"],
+    *,
+    special: Collection[int],
+    dataset: str,
+    progress: Progress | None = None,
+) -> tuple[Figures, Figures]:
+    """(figures without special tokens, figures with them) of `sae` at `hook` of a TransformerLens model.
+
+    Rows of `tokens` are prompts, padded on the right; `lengths` says how many tokens of each are real.
+
+    Raises:
+        BadInput: no token is left to count, or none follows one that is.
+    """
+    plain, whole = _Sums(), _Sums()
+    rows = max(1, _LOGITS // (tokens.shape[1] * int(bridge.cfg.d_vocab)))
+    for start in range(0, len(tokens), rows):
+        length = lengths[start : start + rows]
+        ids = tokens[start : start + rows, : int(length.max())]
+        real = torch.arange(ids.shape[1]) < length[:, None]  # [batch, pos]
+        counted = real & ~special_mask(ids, special)
+        follows = real[:, 1:]
+
+        x, own = _activation_and_loss(bridge, hook, ids)
+        zero = _loss_with(bridge, hook, ids, torch.zeros_like)
+        features = sae.encode(x)
+        features = features.to_dense() if features.layout != torch.strided else features
+        reconstructed = sae.decode(features).to(x.dtype)
+        for sums, mask in ((plain, counted), (whole, real)):
+            spliced = _loss_with(bridge, hook, ids, lambda own, mask=mask: _splice(reconstructed, own, mask))
+            sums.add_tokens(x[mask].flatten(1), reconstructed[mask].flatten(1), features[mask])
+            at = follows & mask[:, :-1]
+            sums.add_losses(own[at], spliced[at], zero[at])
+        if progress is not None:
+            progress("evaluating", float(min(start + rows, len(tokens))), float(len(tokens)))
+    return plain.figures(dataset), whole.figures(dataset)
+
+
+class _Sums:
+    """The running sums behind one `Figures`."""
+
+    def __init__(self) -> None:
+        self.tokens = self.predictions = 0
+        self.active = self.error = self.square = 0.0
+        self.total: Tensor | None = None
+        """Sum of x, float64."""
+        self.fired: Tensor | None = None
+        self.losses = torch.zeros(3, dtype=torch.float64)
+        """Own, spliced, zero."""
+
+    def add_tokens(self, x: Float[Tensor, "tok d"], reconstructed: Float[Tensor, "tok d"], features: Float[Tensor, "tok d_sae"]) -> None:
+        exact = x.double()
+        on = features > 0
+        self.tokens += len(x)
+        self.active += float(on.sum())
+        self.error += float((exact - reconstructed.double()).square().sum())
+        self.square += float(exact.square().sum())
+        self.total = exact.sum(0) if self.total is None else self.total + exact.sum(0)
+        self.fired = on.any(0) if self.fired is None else self.fired | on.any(0)
+
+    def add_losses(self, own: Float[Tensor, "pred"], spliced: Float[Tensor, "pred"], zero: Float[Tensor, "pred"]) -> None:
+        self.predictions += len(own)
+        self.losses += torch.stack([part.double().sum() for part in (own, spliced, zero)]).cpu()
+
+    def figures(self, dataset: str) -> Figures:
+        if self.total is None or self.fired is None or not self.tokens or not self.predictions:
+            raise BadInput("There is nothing to evaluate: the texts hold no token that counts and has a token after it.")
+        n = self.tokens
+        variance = self.square / n - float((self.total / n).square().sum())
+        own, spliced, zero = (self.losses / self.predictions).tolist()
+        return Figures(
+            tokens=n,
+            l0=self.active / n,
+            explained_variance=1 - (self.error / n) / variance if variance > 0 else float("nan"),
+            dead_fraction=1 - float(self.fired.double().mean()),
+            ce_loss=own,
+            ce_loss_spliced=spliced,
+            ce_loss_zero=zero,
+            ce_loss_score=(zero - spliced) / (zero - own) if zero != own else float("nan"),
+            dataset=dataset,
+            made=datetime.date.today().isoformat(),
+        )
+
+
+def _losses(logits: Float[Tensor, "batch pos vocab"], ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch next"]:
+    """Cross entropy of each token after the first, given those before it."""
+    scores = logits[:, :-1].float()
+    return scores.logsumexp(-1) - scores.gather(-1, ids[:, 1:, None])[..., 0]
+
+
+def _activation_and_loss(
+    bridge: Any, hook: str, ids: Int[Tensor, "batch pos"]
+) -> tuple[Float[Tensor, "batch pos ..."], Float[Tensor, "batch next"]]:
+    """The activation at `hook` and the model's own losses, from one pass."""
+    held: list[Tensor] = []
+
+    def keep(value: Tensor, hook: Any) -> None:
+        held.append(value.detach())
+
+    logits = bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, keep)])
+    return held[0], _losses(logits, ids)
+
+
+def _loss_with(
+    bridge: Any, hook: str, ids: Int[Tensor, "batch pos"], replace: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "batch next"]:
+    """The losses with the activation at `hook` replaced."""
+
+    def change(value: Tensor, hook: Any) -> Tensor:
+        return replace(value)
+
+    return _losses(bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, change)]), ids)
+
+
+def _splice(
+    reconstructed: Float[Tensor, "batch pos ..."], own: Float[Tensor, "batch pos ..."], mask: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos ..."]:
+    """`reconstructed` where `mask` holds, else `own`."""
+    return torch.where(mask.reshape(*mask.shape, *[1] * (own.ndim - 2)), reconstructed, own)

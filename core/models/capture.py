@@ -1,0 +1,55 @@
+"""One forward pass, and the activations at some hooks.
+
+Stops after the last hooked layer, so that neither later layers nor the unembedding are computed. Texts of unequal length
+are padded on the right: with causal attention nothing before the padding sees it, and the caller cuts it off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.errors import BadConfig
+from core.models.loading import LoadedModel
+
+
+def hook_layer(hook: str) -> int:
+    """The layer of a hook name, `8` of `blocks.8.hook_resid_pre`."""
+    match = re.match(r"blocks\.(\d+)\.", hook)
+    if match is None:
+        raise BadConfig(f"“{hook}” is no hook of a block; it is written like blocks.8.hook_resid_pre.")
+    return int(match[1])
+
+
+def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
+    """Raises `BadConfig` for a hook that the model lacks."""
+    for hook in hooks:
+        layer = hook_layer(hook)
+        if hook in model.bridge.hook_dict:
+            continue
+        own = [h.split(".", 2)[2] for h in model.bridge.hook_dict if h.startswith(f"blocks.{min(layer, 0)}.")]
+        raise BadConfig(
+            f"{model.manifest.spec.id} has no hook “{hook}”: it has {model.manifest.record.layers} layers, and in each "
+            f"{', '.join(h for h in own if h.startswith('hook_resid') or 'mlp.hook' in h)}, …"
+        )
+
+
+@torch.no_grad()
+def capture(model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]) -> dict[str, Float[Tensor, "batch pos d"]]:
+    """The activations of `ids` at each hook, `[batch, pos, d]`, in the model's dtype."""
+    last = max(map(hook_layer, hooks))
+    _, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=last + 1, return_type=None)
+    return {hook: cache[hook] for hook in hooks}
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "batch pos"]:
+    """Rows of ids as one tensor, zeros on the right."""
+    longest = max(map(len, rows))
+    out = torch.zeros(len(rows), longest, dtype=torch.int64)
+    for n, row in enumerate(rows):
+        out[n, : len(row)] = torch.as_tensor(row, dtype=torch.int64)
+    return out

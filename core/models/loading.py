@@ -1,0 +1,115 @@
+"""Loads a language model as TransformerLens's bridge, and says what it is.
+
+Raw weights: nothing folded, nothing centred, so that activations are the model's own and SAELens's SAEs see what they
+were given by the same bridge. A local Hugging Face folder, a hub repository and a TransformerLens name go the same way.
+Cost: the weights in memory once, and seconds of importing torch and transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.catalog.manifest import ModelManifest, ModelSpec
+from core.errors import BadConfig, NotAvailable
+from core.models.vocabulary import Vocabulary, pieces_of
+from core.records import ModelRecord
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory."""
+
+    bridge: Any
+    """`transformer_lens.model_bridge.TransformerBridge`; it has no stubs."""
+    tokenizer: Any
+    manifest: ModelManifest
+    vocabulary: Vocabulary
+    dtype: str
+
+    @property
+    def bos(self) -> int | None:
+        """The token that every prompt begins with."""
+        return self.manifest.bos
+
+    @property
+    def context(self) -> int:
+        """Most tokens of one text, BOS included."""
+        return self.manifest.record.context
+
+    def ids(self, text: str) -> list[int]:
+        """BOS and the tokens of `text`; special tokens written out in the text stay text where the tokenizer allows."""
+        body = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ([] if self.bos is None else [self.bos]) + list(body)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+
+
+def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: str | None = None, description: str = "") -> LoadedModel:
+    """Loads the model that `spec` names.
+
+    Raises:
+        BadConfig: it cannot be loaded: no such folder or name, or an architecture that the bridge does not know.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
+
+    place = spec.path or spec.hub or spec.transformer_lens
+    assert place is not None
+    if spec.path and not (Path(spec.path) / "config.json").is_file():
+        raise NotAvailable(f"The weights of {spec.id} are not at {spec.path} any more (no config.json there).")
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            place, device=device, dtype=DTYPES[dtype], revision=None if spec.path else spec.revision
+        )
+        tokenizer = AutoTokenizer.from_pretrained(bridge.original_model.config._name_or_path or place, revision=spec.revision)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
+    bridge.eval().requires_grad_(False)
+    record = _record(spec, bridge, name, description)
+    special = {int(i) for i in tokenizer.all_special_ids}
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else None
+    vocabulary = Vocabulary(pieces_of(tokenizer, record.d_vocab), special)
+    manifest = ModelManifest(record=record, spec=spec, bos=bos, special=tuple(sorted(special)))
+    return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype)
+
+
+def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) -> ModelRecord:
+    cfg = bridge.cfg
+    return ModelRecord(
+        model_id=spec.id, name=name or spec.id, architecture=str(cfg.architecture or bridge.original_model.__class__.__name__),
+        layers=int(cfg.n_layers), d_model=int(cfg.d_model), d_mlp=int(cfg.d_mlp or 0), heads=int(cfg.n_heads),
+        d_vocab=int(cfg.d_vocab), context=int(cfg.n_ctx), parameters=sum(p.numel() for p in bridge.original_model.parameters()),
+        origin=Path(spec.path).name if spec.path else spec.origin, description=description,
+    )  # fmt: skip
+
+
+def fingerprint(spec: ModelSpec, bridge: Any) -> str:
+    """SHA-256 of the weights: of the files of a local folder, else of the parameters in memory."""
+    digest = hashlib.sha256()
+    if spec.path:
+        for path in sorted(Path(spec.path).glob("*.safetensors")):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+    for key, value in sorted(bridge.original_model.state_dict().items()):
+        digest.update(key.encode() + value.contiguous().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def use_threads(count: int) -> None:
+    """Sets torch's threads; 0 leaves its own choice."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if count:
+        torch.set_num_threads(count)

@@ -1,0 +1,378 @@
+"""The records that every job of the workbench returns, and the keys by which things are asked for.
+
+All are frozen and hold plain Python values, so that a page, the API, the command line and a notebook get the same thing
+and may cache it. Nothing here imports torch, and nothing here computes. Positions count the BOS token as 0. An index is
+an integer everywhere; only Neuronpedia-shaped JSON (`core.interchange.neuronpedia`) writes it as a string.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import BadInput
+
+Kind = Literal["sae", "transcoder", "neurons", "directions"]
+GroupKind = Literal["diverse", "raw", "interval", "random"]
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SOURCE = re.compile(r"(\d+)-([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)(?:__([A-Za-z0-9._-]+))?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceKey:
+    """One dictionary at one hook point of one model: `<model_id>/<layer>-<set>[__suffix]`."""
+
+    model_id: str
+    source_id: str
+
+    def __post_init__(self) -> None:
+        if not _SLUG.fullmatch(self.model_id):
+            raise BadInput(f"“{self.model_id}” is not a model id: letters, digits, “.”, “_” and “-” only.")
+        if not _SOURCE.fullmatch(self.source_id):
+            raise BadInput(
+                f"“{self.source_id}” is not a source id: it is <layer>-<set>, for example 8-res-jb or 8-res-jb__32k."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> SourceKey:
+        """From `gpt2-small/8-res-jb`."""
+        parts = text.strip().strip("/").split("/")
+        if len(parts) != 2:
+            raise BadInput(f"“{text}” does not name a source: write <model>/<source>, for example gpt2-small/8-res-jb.")
+        return cls(*parts)
+
+    @property
+    def layer(self) -> int:
+        """The layer that the id names."""
+        return int(self.source_id.split("-", 1)[0])
+
+    @property
+    def set_name(self) -> str:
+        """The source set: `res-jb` of `8-res-jb__32k`."""
+        match = _SOURCE.fullmatch(self.source_id)
+        assert match is not None  # __post_init__ checked
+        return match[2]
+
+    def __str__(self) -> str:
+        return f"{self.model_id}/{self.source_id}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeatureKey:
+    """One feature: `<model_id>/<source_id>/<index>`."""
+
+    model_id: str
+    source_id: str
+    index: int
+
+    def __post_init__(self) -> None:
+        SourceKey(self.model_id, self.source_id)
+        if self.index < 0:
+            raise BadInput(f"A feature's index is 0 or more, not {self.index}.")
+
+    @classmethod
+    def parse(cls, text: str) -> FeatureKey:
+        """From `gpt2-small/8-res-jb/123`; the forgiving reader of pasted links is `core.catalog.resolve`."""
+        parts = text.strip().strip("/").split("/")
+        if len(parts) != 3 or not re.fullmatch(r"[0-9]{1,12}", parts[2]):
+            raise BadInput(
+                f"“{text}” does not name a feature: write <model>/<source>/<index>, for example gpt2-small/8-res-jb/123."
+            )
+        return cls(parts[0], parts[1], int(parts[2]))
+
+    @property
+    def source(self) -> SourceKey:
+        """The source that the feature belongs to."""
+        return SourceKey(self.model_id, self.source_id)
+
+    def __str__(self) -> str:
+        return f"{self.model_id}/{self.source_id}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How good a source is, measured on the texts that `dataset` names; see `core.evaluate.reconstruction`."""
+
+    tokens: int
+    """Tokens that the means run over, BOS left out."""
+    l0: float
+    """Mean number of active features a token."""
+    explained_variance: float
+    """1 - E|x - x̂|² / (E|x|² - |E x|²), over all tokens at once, in float64."""
+    dead_fraction: float
+    """Fraction of features that no counted token activates."""
+    ce_loss: float
+    """The model's own next-token cross entropy, in nats."""
+    ce_loss_spliced: float
+    """The same with the reconstruction in place of the activation."""
+    ce_loss_zero: float
+    """The same with zeros in place of the activation."""
+    ce_loss_score: float
+    """(zero - spliced) / (zero - own): 1 is a perfect reconstruction."""
+    dataset: str
+    """The texts, as the evaluation names them."""
+    made: str
+    """ISO date of the measurement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A language model as the catalog knows it, without loading it."""
+
+    model_id: str
+    name: str
+    architecture: str
+    layers: int
+    d_model: int
+    d_mlp: int
+    heads: int
+    d_vocab: int
+    context: int
+    """Most tokens of one text, BOS included."""
+    parameters: int
+    origin: str
+    """Where the weights come from: a folder or a hub repository, as a person would write it."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """A published family of sources."""
+
+    name: str
+    description: str
+    creator: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """One source as its manifest describes it."""
+
+    key: SourceKey
+    kind: Kind
+    architecture: str
+    """SAELens's name of the encoder (`standard`, `jumprelu`, `topk`, …), or `identity` for neurons."""
+    hook: str
+    """TransformerLens's name of the activation that is encoded."""
+    layer: int
+    width: int
+    """Number of features, `d_sae`."""
+    d_in: int
+    signed: bool
+    """Whether values below zero mean something (neurons, directions)."""
+    release: ReleaseRecord
+    dataset: str
+    dataset_sha256: str
+    prompts: int
+    context: int
+    """Tokens of a prompt at most, BOS included."""
+    tokens: int
+    """Tokens counted in the statistics: special tokens such as BOS are left out."""
+    alive: int
+    """Features that at least one counted token activates."""
+    dtype: str
+    has: tuple[str, ...]
+    """What is at hand: `dashboards`, `weights`, `store`, …"""
+    active: str
+    """What “active” means for this kind, in words."""
+    built: str
+    """ISO date of the build."""
+    origin: str
+    """Where the weights come from, as a person would write it."""
+    figures: Figures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a text, as it is drawn."""
+
+    id: int
+    text: str
+    """What this token adds to the text. A character that several tokens share stands on the last of them; the earlier ones
+    are empty."""
+    special: bool = False
+    """BOS and the like: left out of every statistic."""
+    partial: bool = False
+    """Whether the token ends inside a character, which a later token draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenValue:
+    """A vocabulary entry and a number: one line of a logit table."""
+
+    token: Token
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another feature, neuron or coordinate, and how it relates."""
+
+    index: int
+    value: float
+    """The measure that the list is sorted by: signed coordinate, Pearson correlation or cosine."""
+    cosine: float | None = None
+    """Cosine of the two activation vectors, where the list is one of correlations."""
+    share: float | None = None
+    """|coordinate| / L1 norm of the decoder row, where the list is one of coordinates."""
+    label: str = ""
+    """Tokens that tell a reader what the related feature is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Counts in equal bins between `low` and `high`."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def centres(self) -> tuple[float, ...]:
+        """The middle of each bin."""
+        step = (self.high - self.low) / max(1, len(self.counts))
+        return tuple(self.low + (i + 0.5) * step for i in range(len(self.counts)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One of the contexts folded into an example."""
+
+    prompt: int
+    position: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One prompt of the build and the feature's values on it."""
+
+    prompt: int
+    """Row of the prompt among the build's prompts."""
+    document: int
+    """Number of the document that the prompt was cut from."""
+    part: str
+    """The file or subset of the dataset that the document stands in."""
+    position: int
+    """Position of the token that the example is about: the prompt's maximum, or the token drawn for an interval."""
+    value: float
+    """Value at `position`."""
+    tokens: tuple[Token, ...]
+    """The whole prompt, BOS included."""
+    values: tuple[float, ...]
+    """Value at every token; 0 where the feature is not active and at special tokens."""
+    repeats: int = 1
+    """Prompts whose context is near-identical to this one, itself included; exact over the whole build."""
+    members: tuple[Member, ...] = ()
+    """Some of the folded prompts, strongest first, without this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleGroup:
+    """Examples of one kind, strongest first."""
+
+    kind: GroupKind
+    low: float
+    high: float
+    """Values of the group lie in (low, high]; for the top groups these are 0 and the maximum."""
+    share: float
+    """Fraction of all counted tokens whose value lies in the group's range."""
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureRecord:
+    """Everything the feature page shows."""
+
+    key: FeatureKey
+    source: SourceRecord
+    label: str
+    """A few words drawn from the data: the tokens on which it is strongest."""
+    active: int
+    """Counted tokens on which the feature is active."""
+    density: float
+    """active / counted tokens."""
+    maximum: float
+    minimum: float
+    mean: float
+    """Mean over the active tokens (over all counted tokens if the source is signed)."""
+    deviation: float
+    """Standard deviation over the same tokens."""
+    histogram: Histogram | None
+    """Of the active values (of all values if signed); None for a dead feature."""
+    logit_histogram: Histogram | None
+    """Of the logit effects over the vocabulary."""
+    top_logits: tuple[TokenValue, ...]
+    """Tokens that the decoder row raises most, W_dec[i] @ W_U."""
+    bottom_logits: tuple[TokenValue, ...]
+    alignment: tuple[Related, ...]
+    """Largest coordinates of the decoder row."""
+    correlated_neurons: tuple[Related, ...]
+    """Coordinates of the hook point whose values go with the feature's."""
+    correlated_features: tuple[Related, ...]
+    """Features of this source whose values go with this feature's, over all counted tokens."""
+    neighbours: tuple[Related, ...]
+    """Nearest decoder rows in this source by cosine."""
+    groups: tuple[ExampleGroup, ...]
+    """Diverse, raw, interval and random examples, in that order."""
+
+    @property
+    def dead(self) -> bool:
+        """No counted token activates it."""
+        return self.active == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRecord:
+    """One text and one feature's values on it."""
+
+    key: FeatureKey
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included."""
+    values: tuple[float, ...]
+    """One a token; special tokens keep the value the encoder gives them, but do not count for the maximum."""
+    maximum: float
+    """Largest value over tokens that are not special; of largest magnitude if the source is signed."""
+    position: int | None
+    """Where the maximum is; None if no token is active."""
+
+    __test__ = False  # the name is not pytest's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureRow:
+    """One line of a source's table."""
+
+    index: int
+    density: float
+    maximum: float
+    active: int
+    label: str
+    """Tokens on which it is strongest."""
+    promotes: str
+    """Tokens that it raises most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """What the process holds of one model or source."""
+
+    name: str
+    state: Literal["absent", "loading", "ready", "failed"]
+    megabytes: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """What a build made."""
+
+    sources: tuple[SourceRecord, ...]
+    seconds: float
+    tokens: int
+    skipped: tuple[SourceKey, ...] = field(default=())
+    """Sources that were there already, complete."""

@@ -1,0 +1,60 @@
+"""One typed settings object, from the environment and nothing else.
+
+Every variable begins with `FEATURESCOPE_`, but `PORT` and `HOST`, which servers agree on. Secrets are read here and
+never logged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What a person may set; the defaults need nothing."""
+
+    model_config = SettingsConfigDict(env_prefix="FEATURESCOPE_", extra="ignore", frozen=True)
+
+    data: Path = Path("data")
+    """The writable data root."""
+    demo: Path | None = HERE / "demo" / "data"
+    """The built-in, read-only data root; set it empty to leave the demo out."""
+    host: str = Field("127.0.0.1", validation_alias="HOST")
+    """Address to listen on. Only this machine unless told otherwise."""
+    port: int = Field(8501, ge=1, le=65535, validation_alias="PORT")
+    origins: str = ""
+    """Web origins, with commas between, whose pages may call the API besides this machine's own; `*` for any."""
+    device: str = "cpu"
+    """`cpu`, `cuda`, …: where models run."""
+    dtype: str = "float32"
+    """Of the model when it tests texts."""
+    threads: int = Field(0, ge=0)
+    """Threads of torch; 0 leaves torch's own choice."""
+    max_texts: int = Field(32, ge=1)
+    """Texts in one test at most."""
+    max_characters: int = Field(10_000, ge=1)
+    """Characters of one text at most; the model's context bounds its tokens."""
+
+    @field_validator("demo", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: object) -> object:
+        """`FEATURESCOPE_DEMO=` leaves the demo out; pydantic alone would read the working directory."""
+        return None if value == "" else value
+
+    @field_validator("host", mode="before")
+    @classmethod
+    def _empty_means_here(cls, value: object) -> object:
+        """`HOST=` must not mean every address, which is how servers read an empty one."""
+        return value or "127.0.0.1"
+
+    def web_origins(self) -> tuple[str, ...]:
+        """`origins` as a list."""
+        return tuple(part.strip() for part in self.origins.split(",") if part.strip())
+
+    def roots(self) -> tuple[Path, ...]:
+        """Data roots, the writable one first: it wins where both hold the same source."""
+        return (self.data,) if self.demo is None else (self.data, self.demo)

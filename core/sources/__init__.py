@@ -1,0 +1,1 @@
+"""Dictionaries over a hook point behind one interface: SAEs and neurons."""

@@ -1,0 +1,160 @@
+"""The files of a built source, and reading them without copying.
+
+    source.json            the manifest (core.catalog.manifest)
+    features.arrow         one row a feature: statistics, histograms, logit tables, related features
+    examples.arrow         one row a feature: the prompts shown, with the feature's values on them
+    prompts.arrow          one row a prompt: its tokens, BOS included, and the document it was cut from
+    sae/                   (optional) the weights, if they were copied in
+    store/offsets.npy      [width + 1] int64: where each feature's entries begin
+    store/positions.npy    [entries] uint32: token, counted from the first prompt's first, ascending within a feature
+    store/values.npy       [entries] float32
+
+Arrow files are memory-mapped: reading one feature touches a few pages, whatever the width. A compact build (the demo's)
+compresses blocks of `ROWS` rows and keeps the values of example strips in float16, which is a third of the size; reading a
+feature then unpacks one block. The store holds every non-zero of the counted tokens; a source without `store/` still has
+its dashboards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from core.errors import BadData, NotAvailable
+
+FEATURES, EXAMPLES, PROMPTS = "features.arrow", "examples.arrow", "prompts.arrow"
+STORE = "store"
+BATCH = 1024
+"""Features that a build works on at once."""
+ROWS = 64
+"""Rows in one record batch of an Arrow file."""
+
+
+def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, compact: bool) -> None:
+    """Writes record batches as one Arrow file in blocks of `ROWS`; memory is that of one batch."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if compact else None)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
+        for batch in batches:
+            writer.write_table(pa.Table.from_batches([batch]), max_chunksize=ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The non-zeros of one feature: tokens counted from the build's first, and values."""
+
+    positions: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+class SourceData:
+    """A built source's files, open. Safe to share between threads: everything is read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.features = _Rows(folder / FEATURES)
+        self.examples = _Rows(folder / EXAMPLES)
+        self.prompts = _Rows(folder / PROMPTS)
+        self._starts: NDArray[np.int64] | None = None
+
+    def prompt(self, number: int) -> dict[str, Any]:
+        """`{tokens, document, part}` of one prompt."""
+        return self.prompts.row(number)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """[prompts + 1]: where each prompt's tokens begin among all tokens."""
+        if self._starts is None:
+            lengths = pc.list_value_length(self.prompts.column("tokens")).to_numpy()
+            self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return self._starts
+
+    def entries(self, feature: int) -> Entries:
+        """Every non-zero of one feature; raises `NotAvailable` for a source without a store."""
+        folder = self.folder / STORE
+        if not folder.is_dir():
+            raise NotAvailable(f"{self.folder.parent.name}/{self.folder.name} was kept without its activation store.")
+        offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+        begin, end = int(offsets[feature]), int(offsets[feature + 1])
+        return Entries(
+            np.load(folder / "positions.npy", mmap_mode="r")[begin:end],
+            np.load(folder / "values.npy", mmap_mode="r")[begin:end],
+        )
+
+
+class _Rows:
+    """An Arrow file, memory-mapped, of which single rows and whole columns are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._count = self._file.num_record_batches
+            self._rows = self._file.get_batch(0).num_rows if self._count else 1
+        except (OSError, pa.ArrowInvalid) as error:
+            raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error
+        self._columns: dict[str, pa.ChunkedArray] = {}
+        self._recent: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._lock = threading.Lock()  # guards _recent and the file's reader
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One row as Python values; lists of numbers as NumPy arrays."""
+        batch = self._batch(number // self._rows)
+        local = number % self._rows
+        return {name: _value(batch.column(i), local) for i, name in enumerate(batch.schema.names)}
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A whole column; kept once read, since a compact file has to unpack it."""
+        if name not in self._columns:
+            place = self._file.schema.get_field_index(name)
+            options = pa.ipc.IpcReadOptions(included_fields=[place])
+            with pa.memory_map(str(self._path)) as source:
+                self._columns[name] = pa.ipc.open_file(source, options=options).read_all()[name]
+        return self._columns[name]
+
+    def _batch(self, which: int) -> pa.RecordBatch:
+        """A block, from the last few used."""
+        with self._lock:
+            if which not in self._recent:
+                self._recent[which] = self._file.get_batch(which)
+                if len(self._recent) > 64:
+                    self._recent.popitem(last=False)
+            return self._recent[which]
+
+
+def _value(column: pa.Array, row: int) -> Any:
+    scalar = column[row]
+    values = getattr(scalar, "values", None)
+    if isinstance(values, pa.Array) and not pa.types.is_nested(values.type) and not pa.types.is_string(values.type):
+        return values.to_numpy(zero_copy_only=False)
+    return scalar.as_py()
+
+
+class OpenSources:
+    """The built sources that are open, newest use last; a source that was built again is opened again."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._open: OrderedDict[Path, tuple[int, SourceData]] = OrderedDict()
+        self._lock = threading.Lock()  # guards _open
+
+    def get(self, folder: Path) -> SourceData:
+        """The files of the source in `folder`."""
+        mark = (folder / "source.json").stat().st_mtime_ns
+        with self._lock:
+            held = self._open.get(folder)
+            if held is None or held[0] != mark:
+                held = (mark, SourceData(folder))
+            self._open[folder] = held
+            self._open.move_to_end(folder)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)
+            return held[1]

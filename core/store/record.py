@@ -1,0 +1,146 @@
+"""From the columns of a built source to the record of one feature.
+
+Cost: two rows of two memory-mapped files, and the tokens of the prompts shown; no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import NotFound
+from core.models.vocabulary import Vocabulary
+from core.records import (
+    Example,
+    ExampleGroup,
+    FeatureKey,
+    FeatureRecord,
+    GroupKind,
+    Histogram,
+    Member,
+    Related,
+    SourceRecord,
+    Token,
+    TokenValue,
+)
+from core.store.layout import SourceData
+
+_KINDS: tuple[GroupKind, ...] = ("diverse", "raw", "interval", "random")
+
+
+def feature_record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary) -> FeatureRecord:
+    """The record of one feature; raises `NotFound` if the source is narrower."""
+    if key.index >= source.width:
+        raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+    row = data.features.row(key.index)
+    active = int(row["active"])
+    return FeatureRecord(
+        key=key,
+        source=source,
+        label=row["label"],
+        active=active,
+        density=active / source.tokens if source.tokens else 0.0,
+        maximum=row["maximum"],
+        minimum=row["minimum"],
+        mean=row["mean"],
+        deviation=row["deviation"],
+        histogram=_histogram(row, "histogram"),
+        logit_histogram=_histogram(row, "logits"),
+        top_logits=_logits(row["top_ids"], row["top_values"], vocabulary),
+        bottom_logits=_logits(row["bottom_ids"], row["bottom_values"], vocabulary),
+        alignment=tuple(
+            Related(index=int(i), value=float(v), share=float(s))
+            for i, v, s in zip(row["coordinate"], row["coordinate_value"], row["coordinate_share"], strict=True)
+        ),
+        correlated_neurons=_correlated(row, "neuron", None),
+        correlated_features=_correlated(row, "related", data),
+        neighbours=tuple(
+            Related(index=int(i), value=float(v), label=_label(data, int(i)))
+            for i, v in zip(row["near"], row["near_cosine"], strict=True)
+        ),
+        groups=_groups(data.examples.row(key.index), data, vocabulary),
+    )
+
+
+def table(data: SourceData, source: SourceRecord) -> pa.Table:
+    """Every feature of a source in a line: index, density, maximum, active, label, promotes."""
+    active = data.features.column("active")
+    return pa.table({
+        "index": pa.array(np.arange(source.width, dtype=np.int32)),
+        "density": pc.divide(pc.cast(active, pa.float64()), max(1, source.tokens)),
+        "maximum": data.features.column("maximum"),
+        "active": active,
+        "label": data.features.column("label"),
+        "promotes": data.features.column("promotes"),
+    })  # fmt: skip
+
+
+def _histogram(row: dict[str, Any], name: str) -> Histogram | None:
+    counts = row[name]
+    if not len(counts):
+        return None
+    return Histogram(low=row[f"{name}_low"], high=row[f"{name}_high"], counts=tuple(counts.tolist()))
+
+
+def _logits(ids: Any, values: Any, vocabulary: Vocabulary) -> tuple[TokenValue, ...]:
+    return tuple(TokenValue(vocabulary.alone(int(i)), float(v)) for i, v in zip(ids, values, strict=True))
+
+
+def _correlated(row: dict[str, Any], name: str, data: SourceData | None) -> tuple[Related, ...]:
+    """A list of correlations; features carry their labels, coordinates have none."""
+    return tuple(
+        Related(index=int(i), value=float(r), cosine=float(c), label="" if data is None else _label(data, int(i)))
+        for i, r, c in zip(row[name], row[f"{name}_pearson"], row[f"{name}_cosine"], strict=True)
+    )
+
+
+def _label(data: SourceData, index: int) -> str:
+    return str(data.features.column("label")[index].as_py())
+
+
+def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary) -> tuple[ExampleGroup, ...]:
+    """The groups, each example with its whole prompt; a prompt shown twice is drawn once and shared."""
+    prompts: dict[int, tuple[tuple[Token, ...], tuple[float, ...], int, str]] = {}
+    begin = 0
+    for number, size in zip(row["shown"].tolist(), row["shown_size"].tolist(), strict=True):
+        prompt = data.prompt(number)
+        values = np.zeros(len(prompt["tokens"]), np.float32)
+        values[row["shown_position"][begin : begin + size]] = row["shown_value"][begin : begin + size]
+        prompts[number] = (
+            vocabulary.draw(prompt["tokens"].tolist()), tuple(values.tolist()), int(prompt["document"]), str(prompt["part"])
+        )  # fmt: skip
+        begin += size
+    result, first, member = [], 0, 0
+    for kind, low, high, share, size in zip(
+        row["group_kind"].tolist(), row["group_low"].tolist(), row["group_high"].tolist(), row["group_share"].tolist(),
+        row["group_size"].tolist(), strict=True,
+    ):  # fmt: skip
+        examples = []
+        for n in range(first, first + size):
+            count = int(row["member_count"][n])
+            tokens, values_, document, part = prompts[int(row["prompt"][n])]
+            examples.append(
+                Example(
+                    prompt=int(row["prompt"][n]), document=document, part=part, position=int(row["position"][n]),
+                    value=float(row["value"][n]), tokens=tokens, values=values_, repeats=int(row["repeats"][n]),
+                    members=_members(row, member, count),
+                )  # fmt: skip
+            )
+            member += count
+        result.append(ExampleGroup(kind=_KINDS[kind], low=low, high=high, share=share, examples=tuple(examples)))
+        first += size
+    return tuple(result)
+
+
+def _members(row: dict[str, Any], begin: int, count: int) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            prompt=int(row["member_prompt"][n]),
+            position=int(row["member_position"][n]),
+            value=float(row["member_value"][n]),
+        )
+        for n in range(begin, begin + count)
+    )

@@ -1,0 +1,56 @@
+"""A source is complete or not visible: it is written into a hidden folder beside its place and then renamed.
+
+A folder that a killed run left behind is hidden from the catalog (its name begins with a dot) and is removed by the next
+run that writes the same source. A source that was there before stays whole until the new one takes its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import NotAvailable
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A hidden folder to fill; on leaving without an error it becomes `target`, else it is removed."""
+    beside = target.with_name(f".{target.name}.writing")
+    try:
+        if beside.exists():
+            shutil.rmtree(beside)
+        beside.mkdir(parents=True)
+    except OSError as error:
+        raise NotAvailable(f"Cannot write under {target.parent}: {error.strerror}. Set FEATURESCOPE_DATA.") from error
+    try:
+        yield beside
+        _replace(beside, target)
+    except OSError as error:
+        raise NotAvailable(f"{target.parent.name}/{target.name} was not written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace(beside: Path, target: Path) -> None:
+    """Renames; an older version steps aside first. What was derived from it goes along: it says what it was made from."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        if (target / "derived").is_dir():
+            shutil.copytree(target / "derived", beside / "derived")
+        os.rename(target, old)
+    os.rename(beside, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under `folder`, by relative path."""
+    result = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            result[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return result

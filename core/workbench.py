@@ -1,0 +1,264 @@
+"""The one front door: pages, API, embeds, command line and notebooks all call this and get the same records.
+
+A method a job. Opening a workbench and browsing touch no tensor and import no torch; the jobs that run a model import it
+on first need and keep model and weights in the process (`core.models.pool`).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.catalog.catalog import Catalog
+from core.catalog.resolve import resolve
+from core.errors import BadInput, NotAvailable, NotFound
+from core.models.pool import Pool, Slot
+from core.models.vocabulary import Vocabulary
+from core.records import (
+    BuildReport,
+    FeatureKey,
+    FeatureRecord,
+    Figures,
+    Histogram,
+    ModelRecord,
+    ReleaseRecord,
+    Resident,
+    SourceKey,
+    SourceRecord,
+    TestRecord,
+    Token,
+)
+from core.settings import Settings
+from core.store.layout import OpenSources
+from core.store.record import feature_record, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.models.loading import LoadedModel
+    from core.sources.dictionary import Dictionary
+
+Progress = Callable[[str, float, float], None]
+"""Called with (what, done, of)."""
+
+
+class Workbench:
+    """Everything that the workbench can do, over the data roots of its settings. Safe to share between threads."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.catalog = Catalog(self.settings.roots())
+        self._open = OpenSources()
+        self._pool = Pool()
+        self._vocabularies: dict[Path, tuple[int, Vocabulary]] = {}
+        self._lock = threading.Lock()  # guards _vocabularies
+
+    # -- browsing: no torch ------------------------------------------------------------------------------------------
+
+    def models(self) -> tuple[ModelRecord, ...]:
+        """Every model that has a source here."""
+        return self.catalog.models()
+
+    def model(self, model_id: str) -> ModelRecord:
+        """One model; raises `NotFound` with what there is."""
+        return self.catalog.model(model_id)[0].record
+
+    def releases(self) -> tuple[ReleaseRecord, ...]:
+        """Every release that has a source here."""
+        return self.catalog.releases()
+
+    def release(self, name: str) -> ReleaseRecord:
+        """One release; raises `NotFound` with what there is."""
+        found = {r.name: r for r in self.releases()}
+        if name not in found:
+            raise NotFound(f"There is no release “{name}” here. There is: {', '.join(found) or 'none'}.")
+        return found[name]
+
+    def sources(
+        self, *, model_id: str | None = None, set_name: str | None = None, release: str | None = None
+    ) -> tuple[SourceRecord, ...]:
+        """Every source, by model, set, layer and id; filtered where asked."""
+        return tuple(
+            s
+            for s in self.catalog.sources()
+            if (model_id is None or s.key.model_id == model_id)
+            and (set_name is None or s.key.set_name == set_name)
+            and (release is None or s.release.name == release)
+        )
+
+    def source(self, key: SourceKey | str) -> SourceRecord:
+        """One source; raises `NotFound` with what there is."""
+        return self.catalog.source(_source(key))
+
+    def feature(self, key: FeatureKey | str) -> FeatureRecord:
+        """Everything about one feature, as its page shows it."""
+        key = _feature(key)
+        source = self.source(key.source)
+        return feature_record(key, source, self._open.get(self.catalog.entry(key.source).folder), self._vocabulary(key.model_id))
+
+    def features(self, key: SourceKey | str) -> pd.DataFrame:
+        """Table of a source: index, density, maximum, active, label, promotes; one row a feature, by index."""
+        source = self.source(key)
+        return table(self._open.get(self.catalog.entry(source.key).folder), source).to_pandas()
+
+    def densities(self, key: SourceKey | str, bins: int = 40) -> Histogram:
+        """Histogram of log10 density over the features of a source that are not dead."""
+        density = self.features(key)["density"].to_numpy()
+        living = np.log10(density[density > 0])
+        if not len(living):
+            return Histogram(low=-1.0, high=0.0, counts=(0,) * bins)
+        counts, edges = np.histogram(living, bins)
+        return Histogram(low=float(edges[0]), high=float(edges[-1]), counts=tuple(counts.tolist()))
+
+    def random_feature(self, key: SourceKey | str | None = None) -> FeatureKey:
+        """A feature that is not dead, drawn evenly; of any source if none is named."""
+        if key is None:
+            sources = [s for s in self.sources() if s.alive]
+            if not sources:
+                raise NotFound("Nothing has been built yet: `python -m core build CONFIG`.")
+            chosen = random.choices(sources, [s.alive for s in sources])[0].key
+        else:
+            chosen = self.source(key).key
+        active = self._open.get(self.catalog.entry(chosen).folder).features.column("active").to_numpy()
+        living = np.flatnonzero(active)
+        if not len(living):
+            raise NotFound(f"Every feature of {chosen} is dead on the build's texts.")
+        return FeatureKey(chosen.model_id, chosen.source_id, int(random.choice(living)))
+
+    def resolve(self, text: str, *, near: SourceKey | FeatureKey | None = None) -> FeatureKey | SourceKey:
+        """What a person pasted: an id, `8-res-jb:123`, a Neuronpedia or Featurescope link, or an index beside `near`."""
+        found = resolve(text, [s.key for s in self.catalog.sources()], near)
+        if isinstance(found, FeatureKey):
+            width = self.source(found.source).width
+            if found.index >= width:
+                raise NotFound(f"{found.source} has features 0 to {width - 1}; there is no {found.index}.")
+        return found
+
+    def prompt(self, key: SourceKey | str, number: int) -> tuple[Token, ...]:
+        """The tokens of one prompt of a source's build."""
+        source = self.source(key)
+        if not 0 <= number < source.prompts:
+            raise NotFound(f"{source.key} was built on prompts 0 to {source.prompts - 1}; there is no {number}.")
+        row = self._open.get(self.catalog.entry(source.key).folder).prompt(number)
+        return self._vocabulary(source.key.model_id).draw(row["tokens"].tolist())
+
+    # -- the model at work -------------------------------------------------------------------------------------------
+
+    def test(self, key: FeatureKey | str, texts: Sequence[str] | str) -> tuple[TestRecord, ...]:
+        """One feature's values on new texts; a record a text.
+
+        Raises:
+            BadInput: a text is empty or longer than the model can read, or there are too many.
+            NotFound: there is no such feature.
+            NotAvailable: its weights are not here.
+        """
+        key = _feature(key)
+        source = self.source(key.source)
+        if key.index >= source.width:
+            raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+        texts = self._texts(texts)
+        from core.techniques.feature_test import test_feature
+
+        slot = self._model_slot(key.model_id)
+        model = slot.get()
+        dictionary = self._source_slot(source).get()
+        with slot.lock:
+            return test_feature(key, texts, model, dictionary)
+
+    def warm(self, model_id: str) -> None:
+        """Begins to load the model in the background; returns at once."""
+        self._pool.warm(self._model_slot(model_id))
+
+    def residents(self) -> tuple[Resident, ...]:
+        """What the process holds, and what it is loading."""
+        return self._pool.residents()
+
+    def ready(self, model_id: str) -> bool:
+        """Whether the model is in memory."""
+        return self._model_slot(model_id).state == "ready"
+
+    def evaluate(
+        self, key: SourceKey | str, *, texts: Path | None = None, tokens: int | None = None, progress: Progress | None = None
+    ) -> tuple[Figures, Figures]:
+        """(figures without BOS, figures with BOS) of a source on the build's prompts, or on the texts of a file or folder.
+
+        The figures are kept beside the source in the writable root, and the catalog shows the newest.
+        """
+        raise NotImplementedError
+
+    def build(self, config: Path, progress: Progress | None = None) -> BuildReport:
+        """Builds the sources that a configuration file names, into the writable root."""
+        from core.build.config import read_config
+        from core.build.run import build
+
+        return build(read_config(Path(config)), self.settings.data, device=self.settings.device, progress=progress)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _texts(self, texts: Sequence[str] | str) -> list[str]:
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise BadInput("Give at least one text.")
+        if len(texts) > self.settings.max_texts:
+            raise BadInput(f"{len(texts)} texts are too many at once: at most {self.settings.max_texts}.")
+        for n, text in enumerate(texts):
+            if len(text) > self.settings.max_characters:
+                raise BadInput(
+                    f"Text {n + 1} is too long: {len(text):,} characters, and at most {self.settings.max_characters:,} are read."
+                )
+        return texts
+
+    def _vocabulary(self, model_id: str) -> Vocabulary:
+        manifest, folder = self.catalog.model(model_id)
+        path = folder / "vocabulary.arrow"
+        mark = path.stat().st_mtime_ns if path.exists() else 0
+        with self._lock:
+            held = self._vocabularies.get(path)
+            if held is None or held[0] != mark:
+                held = (mark, Vocabulary.read(path, manifest.special))
+                self._vocabularies[path] = held
+            return held[1]
+
+    def _model_slot(self, model_id: str) -> Slot[LoadedModel]:
+        manifest, folder = self.catalog.model(model_id)
+
+        def load() -> LoadedModel:
+            from core.models import loading
+
+            loading.use_threads(self.settings.threads)
+            spec = manifest.spec
+            if spec.path:
+                spec = replace(spec, path=str((folder.parent / spec.path).resolve()))
+            return loading.load(spec, device=self.settings.device, dtype=self.settings.dtype, name=manifest.record.name)
+
+        return self._pool.slot(model_id, load)
+
+    def _source_slot(self, source: SourceRecord) -> Slot[Dictionary]:
+        entry = self.catalog.entry(source.key)
+        if "weights" not in source.has:
+            raise NotAvailable(f"{source.key} was brought in without its weights, so it cannot be run on new text.")
+
+        def load() -> Dictionary:
+            from core.sources import dictionary
+
+            weights = entry.manifest.weights
+            if weights.path:
+                weights = replace(weights, path=str((entry.root / weights.path).resolve()))
+            model = self._model_slot(source.key.model_id).get()
+            return dictionary.load(weights, model, hook=source.hook, device=self.settings.device)
+
+        return self._pool.slot(str(source.key), load)
+
+
+def _source(key: SourceKey | str) -> SourceKey:
+    return key if isinstance(key, SourceKey) else SourceKey.parse(key)
+
+
+def _feature(key: FeatureKey | str) -> FeatureKey:
+    return key if isinstance(key, FeatureKey) else FeatureKey.parse(key)

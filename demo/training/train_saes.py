@@ -1,0 +1,262 @@
+"""Trains the demo's sparse autoencoders with SAELens, one per layer on `blocks.{L}.hook_resid_pre`.
+
+Knows which activations an SAE sees and how it is trained; the model is any folder that `train_model` wrote. One pass of
+the model over training text writes the activations of all layers to disk in float16, BOS and document ends left out;
+each layer is then trained on its own with SAELens's `SAETrainer`, so that a second run goes on with the layers that
+are missing. Inputs are scaled to a mean norm of √d_in while training, and the scale is folded into the weights after.
+
+Method: BatchTopK (Bussmann et al. 2024, https://arxiv.org/abs/2412.06410): on average `k` features a token are kept, by
+one threshold for the whole batch, and SAELens saves the result as a JumpReLU SAE. The threshold of a batch is taken from
+some of its rows, which costs a tenth of sorting all of them; the saved one is measured at the end, in float32, so that
+the mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary loss).
+
+Cost: see `COST`. Environment as for `train_model`: glibc must keep freed memory.
+
+    python -m demo.training.train_saes --corpus CORPUS --work WORK
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.config import LoggingConfig, SAETrainerConfig
+from sae_lens.saes.sae import SAEMetadata, TrainStepInput, TrainStepOutput
+from sae_lens.training.sae_trainer import SAETrainer
+from safetensors.torch import load_file, save_file
+from transformers import GPT2LMHeadModel
+
+from demo.training import corpus
+
+CONTEXT = 128
+END = 0
+Activations = NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides how good an SAE becomes and how long that takes."""
+
+    k: float = 24.0
+    """Mean number of active features a token."""
+    width: int = 2048
+    distinct: int = 4_000_000
+    """Tokens whose activations are cached."""
+    tokens: int = 10_000_000
+    """Tokens trained on: the cached ones several times over."""
+    batch: int = 4096
+    lr: float = 2e-3
+    dead_after: int = 150
+    """Batches without firing after which a feature takes part in the auxiliary loss."""
+
+
+class FastBatchTopKTrainingSAE(BatchTopKTrainingSAE):
+    """SAELens's BatchTopK SAE with the same sums in fewer passes over `[batch, d_sae]`.
+
+    The decoder's norms go into the two small matrices before the products, the threshold comes from `SAMPLE` rows, and
+    the auxiliary loss computes dead features only. With a sample of all rows the loss is SAELens's (`tests/demo`).
+    """
+
+    SAMPLE = 512
+
+    def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
+        """`x̂ = (z · [z > threshold]) @ W_dec / ‖W_dec‖ + b_dec`, `z = ((x - b_dec) @ W_enc + b_enc) ‖W_dec‖`."""
+        x = step_input.sae_in
+        norm = self.W_dec.norm(dim=-1)
+        decoder = self.W_dec / norm[:, None]
+        pre = torch.nn.functional.linear(self.process_sae_in(x), (self.W_enc * norm).T, self.b_enc * norm)  # [b, d_sae]
+        acts = pre * (pre.detach() > self.threshold_of(pre)).to(pre.dtype)
+        out = acts @ decoder + self.b_dec
+        losses = {"mse_loss": (out - x).pow(2).sum(dim=-1).mean()}
+        if step_input.dead_neuron_mask is not None and step_input.dead_neuron_mask.any():
+            losses["auxiliary_reconstruction_loss"] = self.revive(
+                (x - out).detach(), pre, decoder, step_input.dead_neuron_mask
+            )
+        return TrainStepOutput(
+            sae_in=x, sae_out=out, feature_acts=acts.detach(), hidden_pre=pre.detach(),
+            loss=torch.stack(list(losses.values())).sum(), losses=losses,
+        )  # fmt: skip
+
+    def threshold_of(self, pre: torch.Tensor) -> float:
+        """What keeps `k` positive values a row in `SAMPLE` rows spread over the batch."""
+        sample = pre.detach()[:: max(1, len(pre) // self.SAMPLE)].float().flatten()
+        count = round(self.cfg.k * len(sample) / self.cfg.d_sae)
+        return max(0.0, float(sample.topk(count + 1, sorted=False).values.min()))
+
+    def revive(
+        self, residual: torch.Tensor, pre: torch.Tensor, decoder: torch.Tensor, dead: torch.Tensor
+    ) -> torch.Tensor:
+        """SAELens's auxiliary loss: the dead features that come nearest to firing explain what the others leave."""
+        columns = dead.nonzero()[:, 0]
+        most = residual.shape[-1] // 2
+        values, indices = pre[:, columns].topk(min(most, len(columns)), sorted=False)
+        chosen = torch.zeros(len(pre), len(columns), dtype=values.dtype).scatter(-1, indices, values)
+        loss = (chosen @ decoder[columns] - residual).pow(2).sum(dim=-1).mean()
+        return self.cfg.aux_loss_coefficient * min(len(columns) / most, 1.0) * loss
+
+
+# ---------------------------------------------------------------------------------------------- activations
+
+
+@torch.no_grad()
+def residuals(model: GPT2LMHeadModel, rows: corpus.Tokens) -> list[torch.Tensor]:
+    """`blocks.{L}.hook_resid_pre` of every layer at the tokens of `rows` that are text, `[tokens, d_model]` each."""
+    ids = torch.from_numpy(rows.astype(np.int64))
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model.transformer(ids, output_hidden_states=True).hidden_states
+    text = ids != END
+    return [h[text] for h in hidden[: model.config.n_layer]]
+
+
+def cache_activations(model: GPT2LMHeadModel, rows: corpus.Tokens, folder: Path, batch: int = 64) -> list[Activations]:
+    """The activations of every layer, memory-mapped from `folder`; written there unless they are there already."""
+    layers, width = model.config.n_layer, model.config.n_embd
+    count = int((rows != END).sum())
+    paths = [folder / f"{layer}-{count}.f16" for layer in range(layers)]
+    if not all(p.exists() for p in paths):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [p.with_suffix(".tmp").open("wb") for p in paths]
+        for start in range(0, len(rows), batch):
+            for file, values in zip(files, residuals(model, rows[start : start + batch]), strict=True):
+                file.write(values.half().numpy().tobytes())
+        for file, path in zip(files, paths, strict=True):
+            file.close()
+            os.replace(path.with_suffix(".tmp"), path)
+    return [np.memmap(p, dtype=np.float16, mode="r", shape=(count, width)) for p in paths]
+
+
+def batches(values: Activations, size: int, seed: int) -> Iterator[torch.Tensor]:
+    """Batches without end, each epoch in another order."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(len(values))
+        for start in range(0, len(order) - size + 1, size):
+            yield torch.from_numpy(values[order[start : start + size]]).float()
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) -> BatchTopKTrainingSAE:
+    """A trained SAE of one layer, its scale folded in and its threshold not yet measured."""
+    torch.manual_seed(seed)
+    metadata = SAEMetadata(
+        model_name="demo", hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
+        context_size=CONTEXT, prepend_bos=True, exclude_special_tokens=True, model_class_name="AutoModelForCausalLM",
+        model_from_pretrained_kwargs={}, seqpos_slice=[None],
+        dataset_path="demo training text: novels, country profiles, technical proposals, Python, speeches",
+        training_tokens=recipe.tokens,
+    )  # fmt: skip
+    config = BatchTopKTrainingSAEConfig(
+        d_in=values.shape[1], d_sae=recipe.width, k=recipe.k, normalize_activations="expected_average_only_in",
+        aux_loss_coefficient=1 / 32, metadata=metadata,
+    )  # fmt: skip
+    steps = recipe.tokens // recipe.batch
+    sae = FastBatchTopKTrainingSAE(config)
+    scale = initialise(sae, values)
+    trainer = SAETrainer(
+        SAETrainerConfig(
+            total_training_samples=steps * recipe.batch, train_batch_size_samples=recipe.batch,
+            lr=recipe.lr, lr_end=recipe.lr, lr_warm_up_steps=min(100, steps // 10), lr_decay_steps=steps // 2,
+            autocast=True, dead_feature_window=recipe.dead_after, adam_beta1=0.9, adam_beta2=0.99,
+            logger=LoggingConfig(log_to_wandb=False),
+        ),
+        sae,
+        batches(values, recipe.batch, seed),
+    )  # fmt: skip
+    trainer.activation_scaler.scaling_factor = scale
+    for group in trainer.optimizer.param_groups:
+        group["fused"] = True  # one pass over the parameters
+    return trainer.fit()
+
+
+@torch.no_grad()
+def initialise(sae: BatchTopKTrainingSAE, values: Activations, sample: int = 65_536) -> float:
+    """Starts features at data: each decoder row is a token's activation less the mean, of norm 1, and the encoder its
+    transpose; the output bias is the mean. Few features are dead from the start. Returns the scale of the inputs.
+    """
+    pick = np.sort(np.random.default_rng(2).choice(len(values), min(sample, len(values)), replace=False))
+    x = torch.from_numpy(values[pick]).float()
+    scale = sae.cfg.d_in**0.5 / float(x.norm(dim=-1).mean())
+    x *= scale
+    mean = x.mean(dim=0)
+    rows = x[torch.randperm(len(x))[: sae.cfg.d_sae]] - mean
+    sae.b_dec.copy_(mean)
+    sae.W_dec.copy_(rows / rows.norm(dim=-1, keepdim=True))
+    sae.W_enc.copy_(sae.W_dec.T)
+    return scale
+
+
+@torch.no_grad()
+def calibrate(sae: BatchTopKTrainingSAE, values: Activations, k: float, tokens: int = 32_768) -> None:
+    """Sets the threshold so that `k` features a token are active on average over a sample of `values`."""
+    pick = np.sort(np.random.default_rng(1).choice(len(values), min(tokens, len(values)), replace=False))
+    x = torch.from_numpy(values[pick]).float()
+    pre = torch.cat([sae.encode_with_hidden_pre(part)[1] for part in x.split(4096)]).flatten().relu()
+    kept = pre.topk(round(k * len(pick)) + 1, sorted=True).values
+    sae.topk_threshold = ((kept[-1] + kept[-2]) / 2).double()
+
+
+def save(sae: BatchTopKTrainingSAE, folder: Path) -> None:
+    """A SAELens folder (a JumpReLU SAE), its weights in float16: half the bytes, read back into float32 exactly."""
+    beside = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    weights, config = sae.save_inference_model(beside)
+    save_file({k: v.half().contiguous() for k, v in load_file(weights).items()}, weights)
+    settings = json.loads(config.read_text())
+    settings |= {"dtype": "float32", "device": "cpu"}
+    config.write_text(json.dumps(settings, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)
+
+
+def train(folder: Path, work: Path, model_path: Path, target: Path, layers: list[int], recipe: Recipe) -> None:
+    """Every layer of `layers` that `target` does not hold yet."""
+    missing = [layer for layer in layers if not (target / f"{layer}-res" / "cfg.json").exists()]
+    if not missing:
+        return
+    model = GPT2LMHeadModel.from_pretrained(model_path, dtype=torch.float32).eval()
+    tokenizer = corpus.train_tokenizer(folder, model_path / "tokenizer.json")
+    streams = corpus.streams(folder, work, tokenizer)
+    rows = recipe.distinct // (CONTEXT - 1)
+    text = corpus.epoch({s: streams[s, "train"] for s in corpus.STYLES}, CONTEXT, rows, END, np.random.default_rng(7))
+    started = time.time()
+    cached = cache_activations(model, text, target / "activations")
+    print(f"activations of {len(cached[0]):,} tokens, {time.time() - started:.0f} s", flush=True)
+    for layer in missing:
+        started = time.time()
+        sae = train_layer(cached[layer], layer, recipe)
+        calibrate(sae, cached[layer], recipe.k)
+        save(sae, target / f"{layer}-res")
+        print(f"layer {layer}: {time.time() - started:.0f} s, threshold {float(sae.topk_threshold):.3f}", flush=True)
+    shutil.rmtree(target / "activations")
+
+
+def main() -> None:
+    recipe = Recipe()
+    parser = argparse.ArgumentParser(description="Train the demo's sparse autoencoders.")
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="the model's folder; WORK/model unless given")
+    parser.add_argument("--target", type=Path, help="where the SAEs go; WORK/saes unless given")
+    parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument("--tokens", type=int, default=recipe.tokens)
+    parser.add_argument("--distinct", type=int, default=recipe.distinct)
+    parser.add_argument("--k", type=float, default=recipe.k)
+    args = parser.parse_args()
+    recipe = Recipe(k=args.k, tokens=args.tokens, distinct=args.distinct)
+    train(args.corpus, args.work, args.model or args.work / "model", args.target or args.work / "saes", args.layers, recipe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Every visit begins here: the page's frame, its look, and which page it is. The pages themselves are thin scripts."""
+
+import streamlit as st
+
+from components import look
+
+st.set_page_config(page_title="Featurescope", page_icon=look.LOGO_FILE, layout="wide", initial_sidebar_state="collapsed")
+st.logo(look.LOGO_FILE, size="medium", link=None)
+
+page = st.navigation(
+    [
+        st.Page("home.py", title="Home", url_path="home", default=True, help="What is here, and a way in."),
+        st.Page("source.py", title="Features", url_path="source", help="The features of a source, to filter and sort."),
+        st.Page("glossary.py", title="Glossary", url_path="glossary", help="What every number means."),
+        st.Page("feature.py", title="Feature", url_path="feature", visibility="hidden"),
+        st.Page("model.py", title="Model", url_path="model", visibility="hidden"),
+        st.Page("release.py", title="Release", url_path="release", visibility="hidden"),
+        st.Page("source_set.py", title="Source set", url_path="set", visibility="hidden"),
+    ],
+    position="top",
+)
+look.dress()
+page.run()

@@ -1,0 +1,50 @@
+"""The way in: what this is, what is here, features to begin with, and a sentence to test."""
+
+import streamlit as st
+
+from components import controls, picks, resources, source_panels, tables
+from components.links import random_feature
+from components.markup import card, join, link
+
+bench = resources.workbench()
+first = controls.first_source()
+st.html(
+    source_panels.title(
+        "See what a language model’s features respond to",
+        "Open any feature of a sparse autoencoder, see the texts that activate it and the words it promotes, "
+        "and test it on a sentence of your own.",
+    )
+)
+if first is None:
+    st.html(
+        card(
+            '<div class="fs-empty"><b>Nothing has been built yet</b>Build a model’s sources with '
+            "<code>python -m core build CONFIG</code>, then reload this page.</div>"
+        )
+    )
+    st.stop()
+
+chosen = picks.features()
+shelf = source_panels.others(None, bench.sources())
+jump = source_panels.jump(first.key, f"Index, {first.key.source_id}:42, or a pasted link")
+with st.container(key="fs-home"):
+    st.html(
+        '<div class="fs-two">'
+        + card(source_panels.tryout([(r.key, note or r.label) for r, note in chosen], resources.prompts()), "Test a sentence")
+        + card(
+            f'<div class="fs-stack" style="gap:10px">{jump}<div class="fs-row">'
+            f'{link(random_feature(), "⚄ A random feature", "fs-btn")}'
+            f'{link("/source", "Browse all features", "fs-btn")}</div>{shelf}</div>',
+            "Go to a feature",
+        )
+        + "</div>"
+    )
+    st.html(
+        '<h2 class="fs-h2">Features to begin with</h2><div class="fs-three">'
+        + join(source_panels.featured(record, note) for record, note in chosen)
+        + "</div>"
+    )
+    st.html(
+        '<h2 class="fs-h2">Models and their sources</h2>'
+        + join(tables.model_card(m, bench.sources(model_id=m.model_id)) for m in bench.models())
+    )

@@ -1,0 +1,38 @@
+"""One source and its features: /source?id=<model>/<source>&q=…&density=…&sort=-density&page=2."""
+
+import streamlit as st
+
+from components import controls, filters, resources, source_panels, tables
+from components.links import model, random_feature, release, source_set
+from components.markup import esc, link
+
+key = controls.source_key()
+record = controls.attempt(lambda: resources.workbench().source(key)) if key else None
+if record is None or key is None:
+    controls.say("There is no source here yet. Build one: python -m core build CONFIG.")
+    st.stop()
+
+st.set_page_config(page_title=f"{key} · Featurescope")
+crumbs = [
+    link(model(key.model_id), key.model_id),
+    link(release(record.release.name), record.release.name),
+    link(source_set(key.model_id, key.set_name), key.set_name),
+    f"<b>{esc(key.source_id)}</b>",
+]
+jump = source_panels.jump(key, "Jump to an index, id or link")
+actions = link(random_feature(key), "⚄ Random", "fs-btn") + jump + source_panels.COPY
+st.html(source_panels.title(f"Features of {key.source_id}", "", crumbs, actions))
+st.html(source_panels.others(key, resources.workbench().sources(model_id=key.model_id)))
+with st.container(key="fs-body"):
+    with st.container(key="fs-main"):
+        st.html(source_panels.numbers(record))
+        frame = controls.attempt(lambda: resources.workbench().features(key))
+        if frame is not None:
+            with st.container(key="fs-table"):
+                asked = filters.draw(key)
+                rows = tables.ordered(filters.apply(frame, asked), asked.sort)
+                page = controls.page_number(-(-len(rows) // tables.PAGE))
+                st.html(tables.features(key, rows, asked.sort, page, asked.view()))
+    with st.container(key="fs-side"):
+        if frame is not None:
+            st.html(source_panels.about(record, resources.workbench().densities(key)))

@@ -1,0 +1,144 @@
+"""The command line: tables for a person, JSON alone for a program, one line and status 2 for an error."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+
+import pytest
+
+from core import __main__ as cli
+from core.interchange import neuronpedia
+from core.terminal import Bar, table, visible
+from core.workbench import Workbench
+from tests import tiny
+from tests.live import python
+
+
+@pytest.fixture
+def run(capfdbinary, tiny_root, monkeypatch):
+    """Runs one verb; gives (status, standard output, standard error)."""
+    monkeypatch.setenv("FEATURESCOPE_DEMO", "")
+
+    def go(*arguments, data=tiny_root):
+        capfdbinary.readouterr()
+        status = cli.main([*arguments, "--data", str(data)])
+        out, err = capfdbinary.readouterr()
+        return status, out.decode(), err.decode()
+
+    return go
+
+
+def test_sources(run):
+    status, out, _ = run("sources")
+    assert status == 0
+    assert "tiny/1-res" in out and "blocks.1.hook_resid_pre" in out
+    status, out, _ = run("sources", "--json")
+    assert [source["sourceId"] for source in json.loads(out)["sources"]] == ["0-neurons", "1-res"]
+
+
+def test_sources_of_an_empty_root(run, tmp_path):
+    status, out, _ = run("sources", data=tmp_path)
+    assert status == 0 and "no sources" in out
+    status, out, _ = run("sources", "--json", data=tmp_path)
+    assert json.loads(out) == {"sources": []}
+
+
+def test_a_feature_is_the_apis(run, record):
+    status, out, _ = run("feature", f"{tiny.SAE}/3")
+    assert status == 0
+    assert record.label.split(" · ")[0] in out
+    _, out, _ = run("feature", f"{tiny.SAE}/3", "--json")
+    assert json.loads(out) == json.loads(json.dumps(neuronpedia.feature(record)))
+
+
+def test_a_dead_feature(run):
+    status, out, _ = run("feature", f"{tiny.SAE}/7")
+    assert status == 0 and "No counted token activates it" in out
+
+
+def test_test(run):
+    status, out, _ = run("test", f"{tiny.SAE}/3", "It’s Paris 🙂\n")
+    assert status == 0 and "↵" in out
+    _, out, _ = run("test", f"{tiny.SAE}/3", "one", "--json")
+    assert "".join(json.loads(out)["tokens"]) == "one"
+    _, out, _ = run("test", f"{tiny.SAE}/3", "one", "two", "--json")
+    assert len(json.loads(out)) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("feature", "nonsense"),
+        ("feature", "tiny/1-res/64"),
+        ("feature", "tiny/8-res/1"),
+        ("test", "tiny/1-res/3", "a" * 20_000),
+        ("build", "missing.yaml"),
+        ("eval", "tiny"),
+    ],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_errors_are_one_line(run, arguments, form):
+    status, out, err = run(*arguments, *form)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_an_unknown_verb_is_refused():
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["nonsense"])
+    assert stopped.value.code == 2
+
+
+def test_an_interrupt_is_130(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workbench, "build", interrupted)
+    assert run("build", "any.yaml")[0] == 130
+
+
+def test_build_says_what_it_did_and_skips_what_is_there(run, tiny_config, tmp_path):
+    status, out, err = run("build", str(tiny_config), "--json", data=tmp_path)
+    assert status == 0
+    answer = json.loads(out)
+    assert [source["sourceId"] for source in answer["sources"]] == ["1-res", "0-neurons"]
+    assert answer["skipped"] == []
+    assert "writing 1-res" in err
+    _, out, _ = run("build", str(tiny_config), data=tmp_path)
+    assert out.count("skipped") == 2
+
+
+def test_reading_imports_no_torch(tiny_root):
+    code = f"""
+import sys
+from core.__main__ import main
+assert main(["sources"]) == 0 and main(["feature", "{tiny.SAE}/3", "--json"]) == 0
+heavy = {{"torch", "transformers", "sae_lens", "streamlit", "gradio", "fastapi"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    python(code, FEATURESCOPE_DATA=str(tiny_root), FEATURESCOPE_DEMO="")
+
+
+def test_a_corpus_cannot_steer_the_terminal():
+    assert visible("a\nb\x1b[31m\r") == "a↵b·[31m·"
+    assert "\x1b" not in table(("a",), [("\x1b[2J",)])
+
+
+def test_the_bar_says_rate_and_time_left(monkeypatch):
+    out, began = io.StringIO(), time.monotonic()
+    bar = Bar(out)
+    bar("loading", 0, 1)
+    bar("reading", 0, 100)
+    monkeypatch.setattr("time.monotonic", lambda: began + 20)
+    bar("reading", 50, 100)
+    bar("reading", 100, 100)
+    bar("writing", 5, 5)
+    bar.close()
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["loading", "reading", "reading", "reading", "writing"]
+    assert lines[0] == "loading"
+    assert "50 of 100" in lines[2] and "/s" in lines[2] and "20 s left" in lines[2]
+    assert lines[3].endswith("20 s in all")

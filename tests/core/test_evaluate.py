@@ -1,0 +1,117 @@
+"""The figures of `core.evaluate.reconstruction` against SAELens's own evaluation and against a naive recomputation."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from sae_lens import SAE, JumpReLUSAE, JumpReLUSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
+from sae_lens.evals import get_downstream_reconstruction_metrics, get_sparsity_and_variance_metrics
+from sae_lens.saes.sae import SAEMetadata
+from sae_lens.training.activation_scaler import ActivationScaler
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+from core.errors import BadInput
+from core.evaluate.reconstruction import reconstruction
+
+HOOK = "blocks.1.hook_resid_pre"
+BOS = 0
+
+
+@pytest.fixture(scope="module")
+def model() -> HookedTransformer:
+    torch.manual_seed(0)
+    config = HookedTransformerConfig(
+        n_layers=2, d_model=24, n_ctx=16, n_heads=2, d_head=12, d_vocab=50, act_fn="gelu_new", normalization_type="LN", seed=1
+    )
+    return HookedTransformer(config).eval()
+
+
+def autoencoder(kind: str) -> SAE:
+    torch.manual_seed(1)
+    common = {"d_in": 24, "d_sae": 96, "metadata": SAEMetadata(hook_name=HOOK, hook_head_index=None)}
+    if kind == "topk":
+        sae: SAE = TopKSAE(TopKSAEConfig(k=5, **common))
+    elif kind == "jumprelu":
+        sae = JumpReLUSAE(JumpReLUSAEConfig(**common))
+        sae.threshold.data += 0.02
+    else:
+        sae = StandardSAE(StandardSAEConfig(**common))
+        sae.b_enc.data -= 0.02
+    sae.b_dec.data += 0.01 * torch.randn(24)
+    return sae.eval().requires_grad_(False)
+
+
+def tokens(rows: int = 12, length: int = 16) -> torch.Tensor:
+    ids = torch.randint(1, 50, (rows, length), generator=torch.Generator().manual_seed(2))
+    ids[:, 0] = BOS
+    ids[3, length // 2] = BOS  # a special token inside a text is left out too
+    return ids
+
+
+def saelens(model: HookedTransformer, sae: SAE, ids: torch.Tensor, ignore: list[int] | None) -> dict[str, float]:
+    """SAELens's evaluation of one batch."""
+    store = SimpleNamespace(get_batch_tokens=lambda _: ids, context_size=ids.shape[1])
+    loss = get_downstream_reconstruction_metrics(
+        sae, model, store, ActivationScaler(), compute_kl=False, compute_ce_loss=True, n_batches=1,
+        eval_batch_size_prompts=len(ids), ignore_tokens=ignore,
+    )  # fmt: skip
+    rest, features = get_sparsity_and_variance_metrics(
+        sae, model, store, ActivationScaler(), n_batches=1, compute_l2_norms=False, compute_sparsity_metrics=True,
+        compute_variance_metrics=True, compute_featurewise_density_statistics=True, eval_batch_size_prompts=len(ids),
+        model_kwargs={}, ignore_tokens=ignore,
+    )  # fmt: skip
+    return loss | rest | {"dead": sum(d == 0 for d in features["feature_density"]) / sae.cfg.d_sae}
+
+
+@pytest.mark.parametrize("kind", ["standard", "jumprelu", "topk"])
+def test_same_as_saelens(model: HookedTransformer, kind: str) -> None:
+    sae, ids = autoencoder(kind), tokens()
+    lengths = torch.full((len(ids),), ids.shape[1])
+    plain, whole = reconstruction(model, sae, HOOK, ids, lengths, special={BOS}, dataset="random")
+    for ours, ignore in ((plain, [BOS]), (whole, None)):
+        theirs = saelens(model, sae, ids, ignore)
+        assert ours.l0 == pytest.approx(theirs["l0"], rel=1e-6)
+        assert ours.explained_variance == pytest.approx(theirs["explained_variance"], abs=1e-5)
+        assert ours.ce_loss == pytest.approx(theirs["ce_loss_without_sae"], rel=1e-5)
+        assert ours.ce_loss_spliced == pytest.approx(theirs["ce_loss_with_sae"], rel=1e-5)
+        assert ours.ce_loss_zero == pytest.approx(theirs["ce_loss_with_ablation"], rel=1e-5)
+        assert ours.ce_loss_score == pytest.approx(theirs["ce_loss_score"], rel=1e-3)
+        assert ours.dead_fraction == pytest.approx(theirs["dead"])
+    assert plain.tokens == 12 * 15 - 1
+    assert whole.tokens == 12 * 16
+
+
+def test_padding_and_batches_change_nothing(model: HookedTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sae, ids = autoencoder("standard"), tokens()
+    lengths = torch.tensor([16, 3, 9, 16, 2, 16, 5, 16, 16, 7, 16, 1])
+    padded = torch.where(torch.arange(16) < lengths[:, None], ids, 49)
+    together, _ = reconstruction(model, sae, HOOK, padded, lengths, special={BOS}, dataset="")
+    monkeypatch.setattr("core.evaluate.reconstruction._LOGITS", 1)
+    alone, _ = reconstruction(model, sae, HOOK, padded, lengths, special={BOS}, dataset="")
+    assert together.tokens == alone.tokens == int((lengths - 1).sum()) - 1
+    for name in ("l0", "explained_variance", "dead_fraction", "ce_loss", "ce_loss_spliced", "ce_loss_zero", "ce_loss_score"):
+        assert getattr(together, name) == pytest.approx(getattr(alone, name), rel=1e-5), name
+
+
+def test_naive(model: HookedTransformer) -> None:
+    """Token by token, in float64, as the docstring defines it."""
+    sae, ids = autoencoder("jumprelu"), tokens(4, 6)
+    ids[3, 3] = 17
+    got, _ = reconstruction(model, sae, HOOK, ids, torch.full((4,), 6), special={BOS}, dataset="")
+    with torch.no_grad():
+        _, cache = model.run_with_cache(ids)
+        x = cache[HOOK][:, 1:].flatten(0, 1)
+        features = sae.encode(x)
+        error = (x - sae.decode(features)).double()
+    x = x.double()
+    expected = 1 - error.square().sum(1).mean() / (x - x.mean(0)).square().sum(1).mean()
+    assert got.explained_variance == pytest.approx(float(expected), rel=1e-6)
+    assert got.l0 == float((features > 0).double().sum(1).mean())
+    assert got.dead_fraction == pytest.approx(float((~(features > 0).any(0)).double().mean()))
+
+
+def test_nothing_to_count(model: HookedTransformer) -> None:
+    with pytest.raises(BadInput, match="nothing to evaluate"):
+        reconstruction(model, autoencoder("topk"), HOOK, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2), special={BOS}, dataset="")
