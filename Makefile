@@ -13,8 +13,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/.runtime
 	PORT=$(PORT) $(BIN)/python app.py
 
-test: $(VENV)/.dev packages lint types
-	$(BIN)/python -m pytest
+# All three run, also if one fails, so that one run says everything.
+test: $(VENV)/.dev packages
+	@failed=; \
+	echo "ruff";   $(BIN)/ruff check .        || failed="$$failed ruff"; \
+	echo "mypy";   $(BIN)/mypy                || failed="$$failed mypy"; \
+	echo "pytest"; $(BIN)/python -m pytest -q || failed="$$failed pytest"; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

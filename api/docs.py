@@ -7,6 +7,7 @@ the workbench usually runs, on a machine without the internet.
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -43,7 +44,7 @@ def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>"
-        f"<p>{escape(schema['info']['description'])}</p>"
+        f"<p>{_text(schema['info']['description'])}</p>"
         f'<p><a href="openapi.json">OpenAPI description</a> · <a href="/">Workbench</a></p>' + "".join(parts)
     )
 
@@ -57,8 +58,8 @@ def _operation(path: str, method: str, operation: dict[str, Any], schema: dict[s
     fields = escape(json.dumps(_resolved(body, schema), indent=1)) if body else ""
     shown = f"<p><small>Body</small></p><pre>{fields}</pre>" if body else ""
     return (
-        f"<section><h2><b>{method.upper()}</b> /api{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
-        f"{escape(operation.get('description', ''))}</p><table>{''.join(rows)}</table>{shown}</section>"
+        f"<section><h2><b>{method.upper()}</b> /api{escape(path)}</h2><p>{_text(operation.get('summary', ''))}. "
+        f"{_text(operation.get('description', ''))}</p><table>{''.join(rows)}</table>{shown}</section>"
     )
 
 
@@ -66,6 +67,11 @@ def _row(name: str, schema: dict[str, Any], where: str, description: str, requir
     kind = str(schema.get("type", "any")) + ("" if required else ", optional")
     cells = (f"<code>{escape(name)}</code>", escape(f"{where}, {kind}"), escape(description))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _text(markdown: str) -> str:
+    """Escaped, with `code` as code: all the Markdown that our descriptions use."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(markdown))
 
 
 def _resolved(schema: Any, whole: dict[str, Any]) -> Any:

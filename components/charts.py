@@ -14,7 +14,7 @@ from core.records import Example, Histogram, Token, TokenValue
 
 
 def histogram(data: Histogram, *, what: str, signed: bool = False, log: bool = False, decades: bool = False) -> Html:
-    """Counts as bars. `log`: heights by log(1 + count); `decades`: the axis is a power of ten, shown as a percentage."""
+    """Counts as bars. `log`: heights by log(1 + count); `decades`: the axis is a power of ten, drawn as percent."""
     top = max((math.log1p(n) if log else n for n in data.counts), default=0) or 1
     step = (data.high - data.low) / max(1, len(data.counts))
     reach = max(abs(data.low), abs(data.high)) or 1
@@ -28,7 +28,8 @@ def histogram(data: Histogram, *, what: str, signed: bool = False, log: bool = F
         side = ("pos" if middle >= 0 else "neg") if signed else ""
         where = f"{_edge(low, decades)} to {_edge(high, decades)}"
         bars.append(
-            f'<i class="{side}" style="height:{height:.1f}%;--v:{depth:.2f}" data-tip="{esc(f"{where}: {count:,} {what}")}"></i>'
+            f'<i class="{side}" style="height:{height:.1f}%;--v:{depth:.2f}" '
+            f'data-tip="{esc(f"{where}: {count:,} {what}")}"></i>'
         )
     summary = f"Histogram of {sum(data.counts):,} {what} from {_edge(data.low, decades)} to {_edge(data.high, decades)}"
     axis = f"<span>{_edge(data.low, decades)}</span>"
@@ -98,6 +99,4 @@ def strip(
 
 def example(item: Example, scale: float, *, signed: bool = False, before: int = 11, after: int = 7) -> Html:
     """The snippet of an example around its token."""
-    return strip(
-        item.tokens, item.values, scale, position=item.position, before=before, after=after, signed=signed
-    )
+    return strip(item.tokens, item.values, scale, position=item.position, before=before, after=after, signed=signed)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import streamlit as st
 
 from components import links, resources, tables
-from components.markup import Html, join, link, note
+from components.markup import Html, card, join, link, note
 from core.errors import WorkbenchError
 from core.records import FeatureKey, ModelRecord, ReleaseRecord, SourceKey, SourceRecord
 
@@ -29,7 +29,18 @@ def lost(error: WorkbenchError, near: FeatureKey | SourceKey | None = None) -> N
     """A page for what is not here: what was wrong, and where to go."""
     here = near.source if isinstance(near, FeatureKey) else near
     st.html(
-        '<h1 class="fs-title" style="margin-bottom:10px">There is no such page here</h1>' + note(str(error), actions=ways_out(here))
+        '<h1 class="fs-title" style="margin-bottom:10px">There is no such page here</h1>'
+        + note(str(error), actions=ways_out(here))
+    )
+
+
+def nothing() -> None:
+    """The whole workbench is empty: how to begin."""
+    st.html(
+        card(
+            '<div class="fs-empty"><b>Nothing has been built yet</b>Build a model’s sources with '
+            "<code>python -m core build CONFIG</code>, then reload this page.</div>"
+        )
     )
 
 
@@ -67,7 +78,10 @@ def feature_key() -> FeatureKey | None:
             key = bench.random_feature(None if random in ("", "any") else SourceKey.parse(random))
             _plain(key)
             if not random:
-                say("The link names no feature, so this is one at random. A link to a feature is /feature?id=<model>/<source>/<index>.")
+                say(
+                    "The link names no feature, so this is one at random. "
+                    "A link to a feature is /feature?id=<model>/<source>/<index>."
+                )
             return key
         try:
             return FeatureKey.parse(asked)
@@ -98,7 +112,11 @@ def _near(text: str) -> FeatureKey | SourceKey | None:
 
 def _plain(key: FeatureKey) -> None:
     """The URL in its plain form, so that a reload or a copied link gives the same page."""
-    kept = {name: st.query_params.get_all(name) for name in (links.TEST_TEXT, "kept", "show", "view", "breaks") if name in st.query_params}
+    kept = {
+        name: st.query_params.get_all(name)
+        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks")
+        if name in st.query_params
+    }
     st.query_params.from_dict({"id": str(key), **kept})
 
 
@@ -120,7 +138,7 @@ def source_key() -> SourceKey | None:
     found = first_source()
     if found and not asked:
         st.query_params["id"] = str(found.key)
-    return found.key if found else None
+    return found.key if found else nothing()
 
 
 def _first_name() -> str:
@@ -168,7 +186,7 @@ def model() -> ModelRecord | None:
             return bench.model(asked)
     except WorkbenchError as error:
         say(str(error))
-    return next(iter(bench.models()), None)
+    return next(iter(bench.models()), None) or nothing()
 
 
 def release() -> ReleaseRecord | None:
@@ -180,7 +198,7 @@ def release() -> ReleaseRecord | None:
             return bench.release(asked)
     except WorkbenchError as error:
         say(str(error))
-    return next(iter(bench.releases()), None)
+    return next(iter(bench.releases()), None) or nothing()
 
 
 def source_set() -> tuple[SourceRecord, ...]:
@@ -190,7 +208,9 @@ def source_set() -> tuple[SourceRecord, ...]:
     found = bench.sources(model_id=model_id or None, set_name=name) if name else ()
     if found:
         return tuple(s for s in found if s.key.model_id == found[0].key.model_id)
-    every = bench.sources()
+    every = tables.arranged(bench.sources())
+    if not every:
+        nothing()
     if name and every:
         sets = ", ".join(dict.fromkeys(f"{s.key.set_name} of {s.key.model_id}" for s in every))
         say(f"There is no source set “{name}”{f' of “{model_id}”' if model_id else ''} here. There is: {sets}.")

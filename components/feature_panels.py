@@ -33,6 +33,7 @@ def crumbs(record: FeatureRecord) -> Html:
 def header(record: FeatureRecord) -> Html:
     """Crumbs, the ways to other features, and the title."""
     key, source = record.key, record.source
+
     def at(index: int) -> str:
         return links.feature(FeatureKey(key.model_id, key.source_id, index))
 
@@ -40,7 +41,8 @@ def header(record: FeatureRecord) -> Html:
     before = link(at(key.index - 1), f"← {key.index - 1}", "fs-btn") if key.index > 0 else _off("←")
     after = link(at(key.index + 1), f"{key.index + 1} →", "fs-btn") if key.index < last else _off("→")
     jump = (
-        '<form data-go="/feature" role="search"><input class="fs-in" data-name="jump" autocomplete="off" spellcheck="false" '
+        '<form data-go="/feature" role="search">'
+        '<input class="fs-in" data-name="jump" autocomplete="off" spellcheck="false" '
         'aria-label="Jump to a feature: an index, an id or a link" placeholder="Jump to 42, 3-res:668 or a link">'
         f'<input type="hidden" data-name="near" value="{esc(key)}"></form>'
     )
@@ -50,7 +52,7 @@ def header(record: FeatureRecord) -> Html:
     about = "tokens on which it is strongest" if record.label else "no tokens to name it by"
     return Html(
         f'<div class="fs-head">{crumbs(record)}<div class="fs-actions">{before}{after}'
-        f'{link(links.random_feature(source.key), "⚄ Random", "fs-btn")}{jump}'
+        f"{link(links.random_feature(source.key), '⚄ Random', 'fs-btn')}{jump}"
         '<button class="fs-btn p" type="button" data-copy="">Copy link</button></div></div>'
         f'<h1 class="fs-title" style="margin-top:12px">{esc(title)} '
         f'<span class="fs-soft" style="font-size:13px;font-weight:400;letter-spacing:0;margin-left:4px">{name}'
@@ -83,9 +85,9 @@ def dead(record: FeatureRecord) -> Html:
     """What a feature that nothing activates says about itself."""
     return card(
         '<div class="fs-empty"><b>Nothing activates this feature</b>'
-        f"None of the {record.source.tokens:,} tokens counted in {esc(record.source.dataset)} does, so there are no examples "
-        "and no histogram. Its decoder row still has effects on the logits and neighbours, shown here; a text of your own may "
-        "yet activate it.</div>"
+        f"None of the {record.source.tokens:,} tokens counted in {esc(record.source.dataset)} does, so there are no "
+        "examples and no histogram. Its decoder row still has effects on the logits and neighbours, shown here; a text "
+        "of your own may yet activate it.</div>"
     )
 
 
@@ -94,8 +96,16 @@ def plots(record: FeatureRecord) -> Html:
     parts = []
     if record.top_logits or record.bottom_logits:
         reach = max((abs(x.value) for x in (*record.top_logits, *record.bottom_logits)), default=1)
-        parts.append(card(charts.logits(record.top_logits[:10], reach), word("Promotes", "promotes"), word("W_dec · W_U", "logit effect")))
-        parts.append(card(charts.logits(record.bottom_logits[:10], reach, negative=True), word("Suppresses", "suppresses")))
+        parts.append(
+            card(
+                charts.logits(record.top_logits[:10], reach),
+                word("Promotes", "promotes"),
+                word("W_dec · W_U", "logit effect"),
+            )
+        )
+        parts.append(
+            card(charts.logits(record.bottom_logits[:10], reach, negative=True), word("Suppresses", "suppresses"))
+        )
     if record.histogram:
         what = "tokens"
         name = "Values, all tokens" if record.source.signed else "Activations, tokens where active"
@@ -112,15 +122,33 @@ def side(record: FeatureRecord) -> Html:
     here = record.key
     parts = []
     if record.neighbours:
-        parts.append(card(_features(here, record.neighbours, cosine=False), word("Nearest decoder rows", "neighbours"), word("cosine")))
+        parts.append(
+            card(
+                _features(here, record.neighbours, cosine=False),
+                word("Nearest decoder rows", "neighbours"),
+                word("cosine"),
+            )
+        )
     if record.correlated_features:
-        parts.append(card(_features(here, record.correlated_features, cosine=True), word("Fires with", "correlated features"), word("correlation")))
+        parts.append(
+            card(
+                _features(here, record.correlated_features, cosine=True),
+                word("Fires with", "correlated features"),
+                word("correlation"),
+            )
+        )
     if record.alignment:
-        head = f'{word("coordinate")} · {word("share")}'
+        head = f"{word('coordinate')} · {word('share')}"
         parts.append(card(_numbers(record.alignment, "share"), word("Decoder alignment", "alignment"), head))
     if record.correlated_neurons:
-        head = f'{word("corr.", "correlation")} · {word("cosine")}'
-        parts.append(card(_numbers(record.correlated_neurons, "cosine"), word("Correlated coordinates", "correlated neurons"), head))
+        head = f"{word('corr.', 'correlation')} · {word('cosine')}"
+        parts.append(
+            card(
+                _numbers(record.correlated_neurons, "cosine"),
+                word("Correlated coordinates", "correlated neurons"),
+                head,
+            )
+        )
     parts.append(card(_made(record), "How this was made"))
     return Html(f'<div class="fs-stack">{join(parts)}</div>')
 
@@ -133,7 +161,8 @@ def _features(here: FeatureKey, related: Sequence[Related], *, cosine: bool) -> 
             about += f"\ncorrelation {item.value:+.3f}, cosine {item.cosine:+.3f}"
         return (
             f'<a class="fs-rel" href="{esc(links.feature(key))}" data-tip="{esc(about)}"><span>{item.index}</span>'
-            f'<span class="l">{esc(item.label) or "<i class=fs-soft>no label</i>"}</span><span>{number(item.value)}</span></a>'
+            f'<span class="l">{esc(item.label) or "<i class=fs-soft>no label</i>"}</span>'
+            f"<span>{number(item.value)}</span></a>"
         )
 
     return _folded([line(item) for item in related])
@@ -179,7 +208,8 @@ def taking(python: str, address: str) -> Html:
     lines = [("Python", python), ("HTTP", address)]
     body = join(
         f'<div class="fs-code" {tip(name + ": the same record")}><code>{esc(text)}</code>'
-        f'<button class="fs-btn" type="button" data-copy="{esc(text)}" aria-label="Copy the {name} line">Copy</button></div>'
+        f'<button class="fs-btn" type="button" data-copy="{esc(text)}" aria-label="Copy the {name} line">Copy</button>'
+        "</div>"
         for name, text in lines
     )
     return Html(f'<div class="fs-h2"><span>Take it with you</span></div>{body}')

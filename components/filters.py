@@ -42,11 +42,24 @@ class Asked:
 def draw(key: SourceKey) -> Asked:
     """Draw the filter and read it and the order."""
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        q = st.text_input("Tokens it fires on or promotes, or an index", key="q", bind="query-params", placeholder="France", width=330)
+        q = st.text_input(
+            "Tokens it fires on or promotes, or an index", key="q", bind="query-params", placeholder="France", width=330
+        )
         low = st.selectbox("Density from", list(LEAST)[:-1], key="from", bind="query-params", width=120)
         high = st.selectbox("to", list(LEAST)[1:], index=5, key="to", bind="query-params", width=120)
-        maximum = st.number_input("Maximum at least", min_value=0.0, value=0.0, step=1.0, format="%g", key="maximum", bind="query-params", width=150)
-        active = st.number_input("Active tokens at least", min_value=0, value=0, step=10, key="active", bind="query-params", width=170)
+        maximum = st.number_input(
+            "Maximum at least",
+            min_value=0.0,
+            value=0.0,
+            step=1.0,
+            format="%g",
+            key="maximum",
+            bind="query-params",
+            width=150,
+        )
+        active = st.number_input(
+            "Active tokens at least", min_value=0, value=0, step=10, key="active", bind="query-params", width=170
+        )
     sort = controls.choice("sort", SORTS, "index")
     return Asked((q or "").strip(), (low or "any", high or "all"), float(maximum or 0), int(active or 0), sort)
 

@@ -57,7 +57,7 @@ def link(href: str, text: object, extra: str = "") -> Html:
 
 def stat(value: str, label: Html, *, code: bool = False) -> Html:
     """One number of a row of numbers; `value` is HTML."""
-    return Html(f'<div><b{" class=code" if code else ""}>{value}</b>{label}</div>')
+    return Html(f"<div><b{' class=code' if code else ''}>{value}</b>{label}</div>")
 
 
 def visible(text: str) -> Html:

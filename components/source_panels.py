@@ -12,8 +12,16 @@ from core.records import ExampleGroup, FeatureKey, FeatureRecord, Histogram, Sou
 
 def title(text: str, lead: str = "", crumbs: Sequence[str] = (), actions: str = "") -> Html:
     """The head of a page: where it is, what it is, one line about it. `crumbs` and `actions` are HTML."""
-    where = f'<nav class="fs-crumbs" aria-label="Where this is">{join(crumbs, "<span>/</span>")}</nav>' if crumbs else "<span></span>"
-    row = f'<div class="fs-head" style="margin-bottom:10px">{where}<div class="fs-actions">{actions}</div></div>' if crumbs or actions else ""
+    where = (
+        f'<nav class="fs-crumbs" aria-label="Where this is">{join(crumbs, "<span>/</span>")}</nav>'
+        if crumbs
+        else "<span></span>"
+    )
+    row = (
+        f'<div class="fs-head" style="margin-bottom:10px">{where}<div class="fs-actions">{actions}</div></div>'
+        if crumbs or actions
+        else ""
+    )
     about = f'<p class="fs-lead">{esc(lead)}</p>' if lead else ""
     return Html(f'{row}<h1 class="fs-title">{esc(text)}</h1>{about}')
 
@@ -25,7 +33,8 @@ def jump(near: SourceKey | None, placeholder: str) -> Html:
     """A box that leads to a feature by index, id or link."""
     hidden = f'<input type="hidden" data-name="near" value="{esc(near)}">' if near else ""
     return Html(
-        f'<form data-go="/feature" role="search"><input class="fs-in" data-name="jump" autocomplete="off" spellcheck="false" '
+        '<form data-go="/feature" role="search">'
+        '<input class="fs-in" data-name="jump" autocomplete="off" spellcheck="false" '
         f'aria-label="Jump to a feature: an index, an id or a link" placeholder="{esc(placeholder)}">{hidden}</form>'
     )
 
@@ -35,11 +44,13 @@ def featured(record: FeatureRecord, note: str = "") -> Html:
     group = _best(record)
     signed = record.source.signed
     scale = max(abs(record.maximum), abs(record.minimum)) if signed else record.maximum
-    strip = charts.example(group.examples[0], scale, signed=signed, before=9, after=5) if group and group.examples else ""
+    strip = (
+        charts.example(group.examples[0], scale, signed=signed, before=9, after=5) if group and group.examples else ""
+    )
     name = note or record.label or f"feature {record.key.index}"
     return Html(
         f'<a class="fs-card fs-featured" href="{esc(links.feature(record.key))}"><b>{esc(name)}</b>{strip}'
-        f'<span class="fs-soft" style="font-size:12.5px;margin-top:auto">{esc(record.key.source_id)} · {record.key.index} · '
+        f'<span class="fs-soft fs-under">{esc(record.key.source_id)} · {record.key.index} · '
         f"active on {percent(record.density)} of tokens</span></a>"
     )
 
@@ -51,9 +62,12 @@ def _best(record: FeatureRecord) -> ExampleGroup | None:
 
 def tryout(choices: Sequence[tuple[FeatureKey, str]], prompts: dict[str, list[str]]) -> Html:
     """A form that tests a sentence on a feature: it leads to the feature's page with the sentence in its test box."""
-    options = join(f'<option value="{esc(key)}">{esc(name)} ({esc(key.source_id)}:{key.index})</option>' for key, name in choices)
+    options = join(
+        f'<option value="{esc(key)}">{esc(name)} ({esc(key.source_id)}:{key.index})</option>' for key, name in choices
+    )
     chips = join(
-        f'<button class="fs-pill" type="button" data-fill="{esc(text)}" data-target="#fs-sentence" data-tip="{esc(text)}">{esc(category)}</button>'
+        f'<button class="fs-pill" type="button" data-target="#fs-sentence" data-fill="{esc(text)}" '
+        f'data-tip="{esc(text)}">{esc(category)}</button>'
         for category, texts in prompts.items()
         for text in texts[:1]
     )
@@ -64,7 +78,7 @@ def tryout(choices: Sequence[tuple[FeatureKey, str]], prompts: dict[str, list[st
         'placeholder="The capital of Norway is Oslo, and its largest port is Bergen."></textarea></div>'
         f'<div class="fs-pills">{chips}</div>'
         '<div class="fs-field"><label for="fs-which">on the feature</label>'
-        f'<div class="fs-row" style="flex-wrap:nowrap"><select id="fs-which" class="fs-in" style="flex:1;width:auto" data-name="id">{options}</select>'
+        f'<div class="fs-row fs-tight"><select id="fs-which" class="fs-in" data-name="id">{options}</select>'
         '<button class="fs-btn p" type="submit">Test</button></div></div></form>'
     )
 
@@ -103,21 +117,27 @@ def glossary(entries: dict[str, dict[str, str]]) -> Html:
         f'<dt id="{esc(key.replace(" ", "-"))}"><b>{esc(entry.get("name", key))}</b></dt><dd>{esc(entry["text"])}</dd>'
         for key, entry in sorted(entries.items(), key=lambda e: str(e[1].get("name", e[0])).casefold())
     ]
-    return card(f'<dl class="fs-facts" style="grid-template-columns:minmax(110px,220px) minmax(0,1fr);gap:10px 18px">{join(rows)}</dl>')
+    return card(f'<dl class="fs-facts fs-roomy">{join(rows)}</dl>')
 
 
 def release_urls(urls: Sequence[str]) -> Html:
     """Links that lead outside; only web addresses become links."""
     safe = [u for u in urls if u.startswith(("https://", "http://"))]
-    return join((f'<a href="{esc(u)}" target="_blank" rel="noopener noreferrer" style="color:var(--fs-accent)">{esc(u)}</a>' for u in safe), "<br>")
-
+    return join(
+        (
+            f'<a href="{esc(u)}" target="_blank" rel="noopener noreferrer" style="color:var(--fs-accent)">{esc(u)}</a>'
+            for u in safe
+        ),
+        "<br>",
+    )
 
 
 def others(key: SourceKey | None, sources: Sequence[SourceRecord]) -> Html:
     """Sources one click away, the one at hand marked."""
+
     def pill(source: SourceRecord) -> str:
         if source.key == key:
             return f'<span class="fs-pill on" aria-current="page">{esc(source.key.source_id)}</span>'
         return f'<a class="fs-pill" href="{esc(links.source(source.key))}">{esc(source.key.source_id)}</a>'
 
-    return Html(f'<nav class="fs-pills" aria-label="Sources of this model">{join(pill(s) for s in tables.arranged(sources))}</nav>')
+    return Html(f'<nav class="fs-pills" aria-label="Sources">{join(pill(s) for s in tables.arranged(sources))}</nav>')

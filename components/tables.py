@@ -26,7 +26,9 @@ COLUMNS = {
 
 def arranged(records: Iterable[SourceRecord]) -> list[SourceRecord]:
     """Sources as a reader looks for them: by model, dictionaries before neurons, by set and layer."""
-    return sorted(records, key=lambda r: (r.key.model_id, r.kind in ("neurons", "directions"), r.key.set_name, r.layer, r.key))
+    return sorted(
+        records, key=lambda r: (r.key.model_id, r.kind in ("neurons", "directions"), r.key.set_name, r.layer, r.key)
+    )
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Html:
@@ -37,9 +39,17 @@ def facts(rows: Sequence[tuple[str, str]]) -> Html:
 def sources(records: Sequence[SourceRecord]) -> Html:
     """One line a source, with its quality where it was measured."""
     if not records:
-        return Html('<div class="fs-empty"><b>No sources here</b>Build one with <code>python -m core build CONFIG</code>.</div>')
+        return Html(
+            '<div class="fs-empty"><b>No sources here</b>Build one with <code>python -m core build CONFIG</code>.</div>'
+        )
     measured = any(r.figures for r in records)
-    heads = [("source", "source", ""), ("kind", "kind", ""), ("width", "width", "n"), ("alive", "alive", "n"), ("hook point", "hook point", "")]
+    heads = [
+        ("source", "source", ""),
+        ("kind", "kind", ""),
+        ("width", "width", "n"),
+        ("alive", "alive", "n"),
+        ("hook point", "hook point", "fs-hide-narrow"),
+    ]
     if measured:
         heads += [("L0", "l0", "n"), ("expl. var.", "explained variance", "n"), ("CE score", "ce loss score", "n")]
     head = join(f'<th class="{cls}">{word(text, entry)}</th>' for text, entry, cls in heads)
@@ -50,71 +60,88 @@ def sources(records: Sequence[SourceRecord]) -> Html:
             f"<td>{esc(KINDS[r.kind])}</td>",
             f'<td class="n">{r.width:,}</td>',
             f'<td class="n">{percent(r.alive / r.width if r.width else 0)}</td>',
-            f'<td class="tok">{esc(r.hook)}</td>',
+            f'<td class="tok fs-hide-narrow">{esc(r.hook)}</td>',
         ]
         if measured:
             f = r.figures
-            cells += [f'<td class="n">{v}</td>' for v in ((f"{f.l0:.1f}", f"{f.explained_variance:.3f}", f"{f.ce_loss_score:.3f}") if f else ("–",) * 3)]
+            cells += [
+                f'<td class="n">{v}</td>'
+                for v in ((f"{f.l0:.1f}", f"{f.explained_variance:.3f}", f"{f.ce_loss_score:.3f}") if f else ("–",) * 3)
+            ]
         body.append(f"<tr>{join(cells)}</tr>")
-    return Html(f'<div class="fs-wide"><table class="fs-table"><thead><tr>{head}</tr></thead><tbody>{join(body)}</tbody></table></div>')
+    return Html(
+        f'<div class="fs-wide"><table class="fs-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{join(body)}</tbody></table></div>"
+    )
 
 
 def model_card(record: ModelRecord, its: Sequence[SourceRecord]) -> Html:
     """A model in the catalog, with its sources."""
-    name = f'<a href="{esc(links.model(record.model_id))}" style="font-size:16px;color:var(--fs-ink);font-weight:620">{esc(record.name)}</a>'
+    name = link(links.model(record.model_id), record.name, "fs-name")
     about = f"{record.layers} layers · {record.d_model} wide · {number(record.parameters / 1e6)} M parameters"
     return card(sources(its), name, esc(about))
 
 
 def model_facts(r: ModelRecord) -> Html:
     """What a model is."""
-    return facts([
-        (word("architecture"), esc(r.architecture)),
-        (word("layers"), str(r.layers)),
-        (word("d_model"), f"{r.d_model:,}"),
-        (word("d_mlp"), f"{r.d_mlp:,}"),
-        (word("heads"), str(r.heads)),
-        (word("vocabulary"), f"{r.d_vocab:,} tokens"),
-        (word("context"), f"{r.context:,} tokens"),
-        (word("parameters"), f"{r.parameters:,}"),
-        (word("weights"), esc(r.origin)),
-    ])
+    return facts(
+        [
+            (word("architecture"), esc(r.architecture)),
+            (word("layers"), str(r.layers)),
+            (word("d_model"), f"{r.d_model:,}"),
+            (word("d_mlp"), f"{r.d_mlp:,}"),
+            (word("heads"), str(r.heads)),
+            (word("vocabulary"), f"{r.d_vocab:,} tokens"),
+            (word("context"), f"{r.context:,} tokens"),
+            (word("parameters"), f"{r.parameters:,}"),
+            (word("weights"), esc(r.origin)),
+        ]
+    )
 
 
 def source_facts(r: SourceRecord) -> Html:
     """What a source is and what its data was made from."""
-    return facts([
-        (word("kind"), esc(f"{KINDS[r.kind]}, {r.architecture}")),
-        (word("hook point"), f'<span class="fs-mono">{esc(r.hook)}</span>'),
-        (word("width"), f"{r.width:,} features over {r.d_in:,} dimensions"),
-        (word("alive"), f"{r.alive:,} ({percent(r.alive / r.width if r.width else 0)})"),
-        (word("active"), esc(r.active)),
-        (word("dataset"), esc(r.dataset)),
-        (word("prompts"), f"{r.prompts:,} of up to {r.context} tokens"),
-        (word("tokens counted"), f"{r.tokens:,}"),
-        (word("release"), link(links.release(r.release.name), r.release.name)),
-        (word("weights"), esc(r.origin)),
-        (word("built"), esc(r.built[:10])),
-    ])
+    return facts(
+        [
+            (word("kind"), esc(f"{KINDS[r.kind]}, {r.architecture}")),
+            (word("hook point"), f'<span class="fs-mono">{esc(r.hook)}</span>'),
+            (word("width"), f"{r.width:,} features over {r.d_in:,} dimensions"),
+            (word("alive"), f"{r.alive:,} ({percent(r.alive / r.width if r.width else 0)})"),
+            (word("active"), esc(r.active)),
+            (word("dataset"), esc(r.dataset)),
+            (word("prompts"), f"{r.prompts:,} of up to {r.context} tokens"),
+            (word("tokens counted"), f"{r.tokens:,}"),
+            (word("release"), link(links.release(r.release.name), r.release.name)),
+            (word("weights"), esc(r.origin)),
+            (word("built"), esc(r.built[:10])),
+        ]
+    )
 
 
 def figures(f: Figures) -> Html:
     """How good a source is, each figure with its definition."""
-    return facts([
-        (word("L0", "l0"), f"{f.l0:.2f} features a token"),
-        (word("explained variance"), f"{f.explained_variance:.4f}"),
-        (word("CE loss score", "ce loss score"), f"{f.ce_loss_score:.4f}"),
-        (word("CE loss", "ce loss"), f"{f.ce_loss:.3f} nats"),
-        (word("… with reconstruction", "ce loss spliced"), f"{f.ce_loss_spliced:.3f} nats"),
-        (word("… with zeros", "ce loss zero"), f"{f.ce_loss_zero:.3f} nats"),
-        (word("dead features", "dead"), percent(f.dead_fraction)),
-        (word("measured on", "dataset"), f"{f.tokens:,} tokens of {esc(f.dataset)}, {esc(f.made[:10])}"),
-    ])
+    return facts(
+        [
+            (word("L0", "l0"), f"{f.l0:.2f} features a token"),
+            (word("explained variance"), f"{f.explained_variance:.4f}"),
+            (word("CE loss score", "ce loss score"), f"{f.ce_loss_score:.4f}"),
+            (word("CE loss", "ce loss"), f"{f.ce_loss:.3f} nats"),
+            (word("… with reconstruction", "ce loss spliced"), f"{f.ce_loss_spliced:.3f} nats"),
+            (word("… with zeros", "ce loss zero"), f"{f.ce_loss_zero:.3f} nats"),
+            (word("dead features", "dead"), percent(f.dead_fraction)),
+            (word("measured on", "dataset"), f"{f.tokens:,} tokens of {esc(f.dataset)}, {esc(f.made[:10])}"),
+        ]
+    )
 
 
 def chosen(frame: pd.DataFrame, query: str, least: float, most: float, maximum: float, active: int) -> pd.DataFrame:
     """The rows whose tokens contain the words of `query` (or whose index it is) and whose numbers lie within bounds."""
-    keep = (frame["density"] >= least) & (frame["density"] <= most) & (frame["maximum"] >= maximum) & (frame["active"] >= active)
+    keep = (
+        (frame["density"] >= least)
+        & (frame["density"] <= most)
+        & (frame["maximum"] >= maximum)
+        & (frame["active"] >= active)
+    )
     for part in query.casefold().split():
         text = frame["label"].str.casefold() + "\n" + frame["promotes"].str.casefold()
         hit = text.str.contains(part, regex=False)
@@ -146,7 +173,9 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
     body = []
     for row in frame.iloc[(page - 1) * PAGE : page * PAGE].itertuples():
         href = esc(links.feature(FeatureKey(key.model_id, key.source_id, int(row.index))))
-        name = esc(row.label) or ("<span class=fs-soft>never active</span>" if not row.active else "<span class=fs-soft>no label</span>")
+        name = esc(row.label) or (
+            "<span class=fs-soft>never active</span>" if not row.active else "<span class=fs-soft>no label</span>"
+        )
         body.append(
             f'<tr><td class="n" style="text-align:left"><a href="{href}">{row.index}</a></td>'
             f'<td><a class="main" href="{href}">{name}</a></td><td class="tok fs-hide-narrow">{esc(row.promotes)}</td>'
@@ -154,16 +183,24 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
             f'<td class="n fs-hide-narrow">{int(row.active):,}</td></tr>'
         )
     if not body:
-        return Html('<div class="fs-empty"><b>No feature fits</b>Use fewer words or wider bounds: the filter looks in the tokens a feature fires on and those it promotes.</div>')
+        return Html(
+            '<div class="fs-empty"><b>No feature fits</b>Use fewer words or wider bounds: the filter looks in the '
+            "tokens a feature fires on and those it promotes.</div>"
+        )
 
     def turn(to: int, text: str) -> str:
         if not 1 <= to <= pages:
             return f'<span class="fs-btn" aria-disabled="true">{text}</span>'
-        return str(link(links.source(key, **{**view, "sort": order, "page": str(to) if to > 1 else ""}), text, "fs-btn"))
+        return str(
+            link(links.source(key, **{**view, "sort": order, "page": str(to) if to > 1 else ""}), text, "fs-btn")
+        )
 
     first = (page - 1) * PAGE + 1
     foot = (
-        f'<div class="fs-pages"><span>{first:,} to {min(first + PAGE - 1, len(frame)):,} of {len(frame):,} features</span>'
-        f'<span class="fs-row">{turn(page - 1, "← Previous")}<span>page {page} of {pages}</span>{turn(page + 1, "Next →")}</span></div>'
+        f'<div class="fs-pages"><span>{first:,} to {min(first + PAGE - 1, len(frame)):,} of {len(frame):,} features'
+        f'</span><span class="fs-row">{turn(page - 1, "← Previous")}<span>page {page} of {pages}</span>'
+        f"{turn(page + 1, 'Next →')}</span></div>"
     )
-    return Html(f'<table class="fs-table"><thead><tr>{join(heads)}</tr></thead><tbody>{join(body)}</tbody></table>{foot}')
+    return Html(
+        f'<table class="fs-table"><thead><tr>{join(heads)}</tr></thead><tbody>{join(body)}</tbody></table>{foot}'
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from components import resources, token_strip
+from components.markup import card
 from core.errors import WorkbenchError
 from core.records import FeatureRecord, TestRecord
 
@@ -16,8 +17,12 @@ from core.records import FeatureRecord, TestRecord
 @st.fragment
 def box(record: FeatureRecord, linked: tuple[str, ...], kept: int) -> None:
     """Draw the test box; `linked` are the texts of the page's link, the first `kept` of them pinned."""
+    if "weights" not in record.source.has:
+        st.html(
+            card('<span class="fs-soft">This source came without its weights, so it cannot be run on new text.</span>')
+        )
+        return
     name = f"tester-{record.key}"
-    settings = resources.workbench().settings
     ready = resources.ready(record.key.model_id)
     asked = st.session_state.get(f"{name}-asked")
     if asked is not None and asked["linked"] not in (linked, asked["texts"]) and linked != asked["texts"]:
@@ -48,7 +53,6 @@ def box(record: FeatureRecord, linked: tuple[str, ...], kept: int) -> None:
         ready=ready or bool(done),
         message=message,
         echo=echo,
-        limits={"texts": settings.max_texts, "characters": settings.max_characters},
         on_run=run,
         on_warm=warm,
     )

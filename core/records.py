@@ -17,7 +17,7 @@ Kind = Literal["sae", "transcoder", "neurons", "directions"]
 GroupKind = Literal["diverse", "raw", "interval", "random"]
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SOURCE = re.compile(r"(\d+)-([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)(?:__([A-Za-z0-9._-]+))?")
+_SOURCE = re.compile(r"([0-9]{1,4})-([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)(?:__([A-Za-z0-9._-]+))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -99,13 +99,13 @@ class Workbench:
     def feature(self, key: FeatureKey | str) -> FeatureRecord:
         """Everything about one feature, as its page shows it."""
         key = _feature(key)
-        source = self.source(key.source)
-        return feature_record(key, source, self._open.get(self.catalog.entry(key.source).folder), self._vocabulary(key.model_id))
+        entry = self.catalog.entry(key.source)
+        return feature_record(key, entry.record, self._open.get(entry.folder), self._vocabulary(key.model_id))
 
     def features(self, key: SourceKey | str) -> pd.DataFrame:
         """Table of a source: index, density, maximum, active, label, promotes; one row a feature, by index."""
-        source = self.source(key)
-        return table(self._open.get(self.catalog.entry(source.key).folder), source).to_pandas()
+        entry = self.catalog.entry(_source(key))
+        return table(self._open.get(entry.folder), entry.record).to_pandas()
 
     def densities(self, key: SourceKey | str, bins: int = 40) -> Histogram:
         """Histogram of log10 density over the features of a source that are not dead."""
@@ -190,14 +190,28 @@ class Workbench:
 
         The figures are kept beside the source in the writable root, and the catalog shows the newest.
         """
-        raise NotImplementedError
+        from core.evaluate.run import evaluate
+
+        entry = self.catalog.entry(_source(key))
+        name = entry.manifest.record.key
+        slot = self._model_slot(name.model_id)
+        model, source = slot.get(), self._source_slot(entry.manifest.record).get()
+        target = self.settings.data / name.model_id / name.source_id
+        with slot.lock:
+            figures = evaluate(
+                entry, model, source, self._open.get(entry.folder), target, texts=texts, tokens=tokens, progress=progress
+            )
+        self.catalog.refresh()
+        return figures
 
     def build(self, config: Path, progress: Progress | None = None) -> BuildReport:
         """Builds the sources that a configuration file names, into the writable root."""
         from core.build.config import read_config
         from core.build.run import build
 
-        return build(read_config(Path(config)), self.settings.data, device=self.settings.device, progress=progress)
+        report = build(read_config(Path(config)), self.settings.data, device=self.settings.device, progress=progress)
+        self.catalog.refresh()
+        return report
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ import streamlit as st
 
 from components import look
 
-st.set_page_config(page_title="Featurescope", page_icon=look.LOGO_FILE, layout="wide", initial_sidebar_state="collapsed")
+st.set_page_config(
+    page_title="Featurescope", page_icon=look.LOGO_FILE, layout="wide", initial_sidebar_state="collapsed"
+)
 st.logo(look.LOGO_FILE, size="medium", link=None)
 
 page = st.navigation(

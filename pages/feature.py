@@ -24,7 +24,13 @@ with st.container(key="fs-body"):
             st.html(feature_panels.dead(record))
         st.html(feature_panels.plots(record))
         if not record.dead:
-            token_strip.examples(record, partial(resources.workbench().prompt, key.source), show=show, view=view, breaks=st.query_params.get("breaks") == "1")
+            token_strip.examples(
+                record,
+                partial(resources.workbench().prompt, key.source),
+                show=show,
+                view=view,
+                breaks=st.query_params.get("breaks") == "1",
+            )
     with st.container(key="fs-side"):
         st.html(feature_panels.side(record))
         with st.container(key="fs-export"):

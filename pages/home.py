@@ -16,12 +16,7 @@ st.html(
     )
 )
 if first is None:
-    st.html(
-        card(
-            '<div class="fs-empty"><b>Nothing has been built yet</b>Build a model’s sources with '
-            "<code>python -m core build CONFIG</code>, then reload this page.</div>"
-        )
-    )
+    controls.nothing()
     st.stop()
 
 chosen = picks.features()
@@ -30,11 +25,14 @@ jump = source_panels.jump(first.key, f"Index, {first.key.source_id}:42, or a pas
 with st.container(key="fs-home"):
     st.html(
         '<div class="fs-two">'
-        + card(source_panels.tryout([(r.key, note or r.label) for r, note in chosen], resources.prompts()), "Test a sentence")
+        + card(
+            source_panels.tryout([(r.key, note or r.label) for r, note in chosen], resources.prompts()),
+            "Test a sentence",
+        )
         + card(
             f'<div class="fs-stack" style="gap:10px">{jump}<div class="fs-row">'
-            f'{link(random_feature(), "⚄ A random feature", "fs-btn")}'
-            f'{link("/source", "Browse all features", "fs-btn")}</div>{shelf}</div>',
+            f"{link(random_feature(), '⚄ A random feature', 'fs-btn')}"
+            f"{link('/source', 'Browse all features', 'fs-btn')}</div>{shelf}</div>",
             "Go to a feature",
         )
         + "</div>"

@@ -11,10 +11,14 @@ record = controls.model()
 if record is None:
     st.stop()
 st.set_page_config(page_title=f"{record.name} · Featurescope")
-st.html(source_panels.title(record.name, record.description, [link("/", "models"), f"<b>{record.model_id}</b>"], source_panels.COPY))
+st.html(
+    source_panels.title(
+        record.name, record.description, [link("/", "models"), f"<b>{record.model_id}</b>"], source_panels.COPY
+    )
+)
 with st.container(key="fs-body"):
     with st.container(key="fs-main"):
-        sources = bench.sources(model_id=record.model_id)
+        sources = tables.arranged(bench.sources(model_id=record.model_id))
         for name in dict.fromkeys(s.key.set_name for s in sources):
             its = [s for s in sources if s.key.set_name == name]
             st.html(card(tables.sources(its), link(source_set(record.model_id, name), name), f"{len(its)} sources"))

@@ -9,8 +9,12 @@ record = controls.release()
 if record is None:
     st.stop()
 st.set_page_config(page_title=f"{record.name} · Featurescope")
-st.html(source_panels.title(record.name, record.description, [link("/", "releases"), f"<b>{esc(record.name)}</b>"], source_panels.COPY))
-sources = resources.workbench().sources(release=record.name)
+st.html(
+    source_panels.title(
+        record.name, record.description, [link("/", "releases"), f"<b>{esc(record.name)}</b>"], source_panels.COPY
+    )
+)
+sources = tables.arranged(resources.workbench().sources(release=record.name))
 about = [f"by {esc(record.creator)}"] if record.creator else []
 if record.urls:
     about.append(source_panels.release_urls(record.urls))

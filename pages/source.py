@@ -9,7 +9,6 @@ from components.markup import esc, link
 key = controls.source_key()
 record = controls.attempt(lambda: resources.workbench().source(key)) if key else None
 if record is None or key is None:
-    controls.say("There is no source here yet. Build one: python -m core build CONFIG.")
     st.stop()
 
 st.set_page_config(page_title=f"{key} · Featurescope")

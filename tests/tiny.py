@@ -1,7 +1,8 @@
 """A model and sources that a test builds in seconds: random weights, but the same kinds of files as anybody's.
 
 GPT-2's architecture with two layers of width 32 and a byte-level tokenizer of 400 tokens, a standard SAE of 64 features
-before layer 1, and layer 0's neurons. Nothing is downloaded.
+before layer 1, and layer 0's neurons. Nothing is downloaded. `model` and `sae` make variants of both: other architectures
+of SAE, a model without BOS, an embedding wider than the tokenizer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LINES = [
 
 def write(folder: Path) -> Path:
     """Writes weights, texts and configuration, and returns the configuration's path."""
-    _model(folder / "model")
+    model(folder / "model")
     _sae(folder / "sae")
     documents = [" ".join([LINES[i % 6], LINES[(i * 5 + 1) % 6], f"Number {i}."]) for i in range(60)]
     (folder / "texts.txt").write_text(SEPARATOR.join(documents), encoding="utf-8")
@@ -44,7 +45,12 @@ def write(folder: Path) -> Path:
     return config
 
 
-def _model(folder: Path) -> None:
+def model(folder: Path, *, bos: bool = True, spare: int = 0, scale: float = 1.0, seed: int = 0) -> Path:
+    """Writes a Hugging Face folder and returns it.
+
+    `bos`: whether the tokenizer has a BOS; `spare`: rows of the embedding that the tokenizer has no token for; `scale`:
+    how many times as large as usual the weights are, so that two random layers do something.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -60,16 +66,49 @@ def _model(folder: Path) -> None:
     )
     tokenizer.train_from_iterator(LINES, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<|endoftext|>",
-        "eos_token": "<|endoftext|>",
-    }
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    if bos:
+        settings |= {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    torch.manual_seed(0)
-    size = tokenizer.get_vocab_size()
-    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    torch.manual_seed(seed)
+    size = tokenizer.get_vocab_size() + spare
+    ids = {"bos_token_id": 0, "eos_token_id": 0} if bos else {"bos_token_id": None, "eos_token_id": None}
+    made = GPT2LMHeadModel(GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, **ids))
+    with torch.no_grad():
+        for p in made.parameters():
+            if p.dim() > 1:
+                p *= scale
+    made.save_pretrained(folder)
+    return folder
+
+
+def sae(
+    folder: Path, kind: str = "standard", *, width: int = 64, d_in: int = 32, bias: float = -1.0, seed: int = 1,
+    hook: str = "blocks.1.hook_resid_pre", **options: object,
+) -> Path:  # fmt: skip
+    """Writes a SAELens folder of architecture `kind` and returns it; `bias` is of the encoder, in norms of its columns."""
+    import torch
+    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    classes = {
+        "standard": (StandardSAE, StandardSAEConfig),
+        "jumprelu": (JumpReLUSAE, JumpReLUSAEConfig),
+        "topk": (TopKSAE, TopKSAEConfig),
+    }
+    torch.manual_seed(seed)
+    metadata = SAEMetadata(model_name="tiny", hook_name=hook, context_size=48, prepend_bos=True)
+    made_class, config = classes[kind]
+    made = made_class(config(d_in=d_in, d_sae=width, metadata=metadata, **options))
+    with torch.no_grad():
+        made.W_enc.copy_(torch.randn(d_in, width))
+        made.W_dec.copy_(torch.randn(width, d_in) * (0.5 + torch.rand(width, 1)))  # norms are not 1
+        made.b_dec.copy_(0.1 * torch.randn(d_in))
+        made.b_enc.copy_(bias * made.W_enc.norm(dim=0))
+        if kind == "jumprelu":
+            made.threshold.copy_(torch.rand(width))
+    made.save_model(folder)
+    return folder
 
 
 def _sae(folder: Path) -> None:

@@ -93,6 +93,7 @@ function show(event) {
 export default function () {
   if (window.__featurescopeShell) return
   window.__featurescopeShell = true
+  window.featurescopeTips = { show, hide }  // moves inside one shadow root are not heard out here: components pass them on
   document.addEventListener("click", onClick)
   document.addEventListener("submit", onSubmit)
   document.addEventListener("keydown", onKey)

@@ -23,10 +23,16 @@ def _read(*names: str) -> str:
 
 
 _examples = st.components.v2.component(
-    "featurescope_examples", html="<div id='root'></div>", css=_read("strip.css", "panel.css"), js=_read("strip.js", "examples.js")
+    "featurescope_examples",
+    html="<div id='root'></div>",
+    css=_read("strip.css", "panel.css"),
+    js=_read("strip.js", "examples.js"),
 )
 _tester = st.components.v2.component(
-    "featurescope_tester", html="<div id='root'></div>", css=_read("strip.css", "panel.css"), js=_read("strip.js", "tester.js")
+    "featurescope_tester",
+    html="<div id='root'></div>",
+    css=_read("strip.css", "panel.css"),
+    js=_read("strip.js", "tester.js"),
 )
 
 
@@ -49,7 +55,6 @@ def tester(
     ready: bool,
     message: str,
     echo: int,
-    limits: dict[str, int],
     on_run: Callable[[], None],
     on_warm: Callable[[], None],
 ) -> Any:
@@ -65,6 +70,5 @@ def tester(
         "ready": ready,
         "message": message,
         "echo": echo,
-        "limits": limits,
     }
     return _tester(data=data, key=key, on_run_change=on_run, on_warm_change=on_warm)

@@ -17,6 +17,7 @@ export default function ({ data, parentElement }) {
     state = { id: data.id, asked: data.show + data.view + data.breaks, show: data.show, view: data.view, breaks: data.breaks, sort: "value", by: "none", open: new Set() }
     states.set(root, state)
   }
+  passTips(root)
   root.classList.toggle("signed", data.signed)
   const draw = () => {
     root.replaceChildren(toolbar(data, state, change), ...body(data, state, draw))

@@ -24,7 +24,7 @@ def scale(record: FeatureRecord) -> float:
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.5g}")
+    return float(f"{value:.4g}")
 
 
 class _Texts:
@@ -58,8 +58,10 @@ class _Texts:
 
 
 def examples(record: FeatureRecord, prompt: Callable[[int], Sequence[Token]] | None = None) -> dict[str, Any]:
-    """Every group of a feature's examples. `prompt` reads the tokens of a prompt: with it, the contexts that are folded
-    into an example come along, a few tokens on either side.
+    """Every group of a feature's examples.
+
+    `prompt` reads the tokens of a prompt: with it, the contexts that are folded into an example come along,
+    a few tokens on either side.
     """
     texts = _Texts()
 

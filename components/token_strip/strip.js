@@ -10,6 +10,14 @@ function el(tag, cls, text, attributes) {
   return node
 }
 
+// Tooltips are the shell's; it does not hear what moves from one part of a shadow root to another.
+function passTips(root) {
+  if (root._tips) return
+  root._tips = true
+  for (const name of ["mouseover", "focusin"]) root.addEventListener(name, event => window.featurescopeTips?.show(event))
+  for (const name of ["mouseleave", "focusout"]) root.addEventListener(name, () => window.featurescopeTips?.hide())
+}
+
 function num(value) {
   if (!value) return "0"
   const size = Math.abs(value)

@@ -9,6 +9,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!box) { box = build(root); boxes.set(root, box) }
   box.fire = setTriggerValue
   box.data = data
+  passTips(root)
   root.classList.toggle("signed", data.signed)
   if (data.pending && box.n === 0 && data.wanted.length) run(box, data.wanted, data.kept)
   else if (data.echo >= box.n) {

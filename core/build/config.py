@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import glob
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,7 +115,7 @@ class BuildConfig(_Strict):
     context: Annotated[int, Field(ge=2)] = 128
     cut: Literal["first", "chunks", "packed"] = "first"
     shuffle: bool = False
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
     store: bool = True
     """Keep the sparse activation store; without it a source has its dashboards only."""
@@ -132,7 +133,7 @@ class BuildConfig(_Strict):
 
     def place(self, path: str) -> Path:
         """A path of the file, absolute."""
-        return (self.folder / Path(path).expanduser()).resolve()
+        return (self.folder / os.path.expanduser(path)).resolve()
 
     def model_spec(self) -> ModelSpec:
         """The model's place, with an absolute path."""
@@ -150,10 +151,15 @@ class BuildConfig(_Strict):
             kind="sae", path=path, release=s.release, sae_id=s.sae_id, hub=s.hub, folder=s.folder, revision=s.revision
         )
 
+    def weights_origin(self, source: SourceConfig) -> str:
+        """A source's place as a person wrote it."""
+        return self.weights_spec(source).origin if not (source.sae and source.sae.path) else source.sae.path
+
     def files(self) -> list[Path]:
-        """The files that `dataset.path` names, sorted by name."""
-        pattern = str(self.place(self.dataset.path or ""))
-        return sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
+        """The files that `dataset.path` names, sorted by name; the folder of the configuration is no part of the pattern."""
+        pattern = os.path.expanduser(self.dataset.path or "")
+        found = (self.folder / name for name in glob.glob(pattern, root_dir=self.folder, recursive=True))
+        return sorted(path.resolve() for path in found if path.is_file())
 
 
 def read_config(path: Path) -> BuildConfig:

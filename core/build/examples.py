@@ -16,6 +16,7 @@ Cost: about a millisecond a feature.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,13 +63,16 @@ class Texts:
 
 
 def _words(tokens: U32, starts: I64, vocabulary: Vocabulary) -> NDArray[np.uint64]:
-    """A hash of each token's word and place in it; a token goes on with the word before it if letters or digits meet."""
+    """A hash of each token's word and place in it; a token goes on with the word before it if letters or digits meet.
 
-    def letter(byte: int) -> bool:
-        return byte >= 0x80 or chr(byte).isalnum()
+    A token that begins or ends inside a character counts as a letter there.
+    """
+
+    def letter(character: str) -> bool:
+        return character == "\ufffd" or unicodedata.category(character)[0] in "LMN"
 
     size = max(len(vocabulary), int(tokens.max()) + 1)
-    pieces = [b"" if i in vocabulary.special else vocabulary.piece(i) for i in range(size)]
+    pieces = ["" if i in vocabulary.special else vocabulary.piece(i).decode("utf-8", "replace") for i in range(size)]
     begins = np.array([bool(p) and letter(p[0]) for p in pieces])
     ends = np.array([bool(p) and letter(p[-1]) for p in pieces])
     fresh = np.ones(len(tokens), bool)
@@ -101,7 +105,12 @@ def choose(feature: int, positions: U32, values: F32, texts: Texts, counted: int
         return []
     where = positions.astype(np.int64)
     prompt = texts.prompt[where]
-    order = np.lexsort((where, -values))
+
+    def falling(rows: I64) -> I64:
+        """The strongest first, the first of equals before the others."""
+        return rows[np.lexsort((where[rows], -values[rows]))]
+
+    order = falling(np.arange(len(where)))
     share = len(where) / counted
     high = float(values.max())
     low = float(min(0.0, values.min()))
@@ -114,10 +123,9 @@ def choose(feature: int, positions: U32, values: F32, texts: Texts, counted: int
         inside = np.flatnonzero((values > bottom) & (values <= top))
         if len(inside):
             rows = _draw(inside, priority, prompt, PER_STEP)
-            rows = rows[np.lexsort((where[rows], -values[rows]))]
-            groups.append(Group(2, bottom, top, len(inside) / counted, rows, np.ones(len(rows), np.int64), []))
+            groups.append(Group(2, bottom, top, len(inside) / counted, falling(rows), np.ones(len(rows), np.int64), []))
     rows = _draw(np.arange(len(where)), _hash(~feature, where), prompt, RANDOM)
-    groups.append(Group(3, low, high, share, rows, np.ones(len(rows), np.int64), []))
+    groups.append(Group(3, low, high, share, falling(rows), np.ones(len(rows), np.int64), []))
     return groups
 
 
@@ -170,4 +178,6 @@ def tail_steps(low: float, lower: float, upper: float, high: float) -> list[tupl
     """The stored tails of a signed source: four steps of [upper, high], and [low, lower]."""
     edges = [upper + (high - upper) * i / 4 for i in range(5)]
     result = [(edges[i], high if i == 3 else edges[i + 1]) for i in reversed(range(4))] if high > upper else []
-    return [*result, (float(np.nextafter(np.float32(low), np.float32(-np.inf))), lower)] if low < lower else result
+    # an interval is open below and closed above, while the lower tail is what lies below `lower` and includes `low`
+    below, under = (float(np.nextafter(np.float32(edge), np.float32(-np.inf))) for edge in (low, lower))
+    return [*result, (below, under)] if low < lower else result

@@ -1,8 +1,12 @@
-"""Sums over all counted tokens, in float64: what correlations need, and the exact figures of dense sources.
+"""Sums over all counted tokens: what correlations need, and the exact figures of dense sources.
 
 For a sparse source: sums of the hook's coordinates, their squares, and features × coordinates. For a dense one (neurons):
 sums, squares, extremes, features × features and a histogram, over every counted token and not only the stored tails.
 Pearson's r of f and g from sums: (E fg - E f E g) / (sd f sd g); the cosine: Σ fg / sqrt(Σ f² Σ g²).
+
+Coordinates and neurons may lie far from zero and hardly vary, so that E fg and E f E g would cancel to noise. Their sums are
+therefore of x - shift, the shift being the first counted token's value: a constant coordinate has exactly no spread. Products
+are taken in float32 within a batch and summed in float64 over batches.
 """
 
 from __future__ import annotations
@@ -18,6 +22,28 @@ BINS = 64
 """Bins of a dense histogram: even, so that zero is an edge."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Σ and Σ² of some columns less their shift, over all counted tokens."""
+
+    total: F64
+    square: F64
+    shift: F64
+
+    def of(self, begin: int, end: int) -> Sums:
+        """Those of a block of columns."""
+        return Sums(self.total[begin:end], self.square[begin:end], self.shift[begin:end])
+
+    def spread(self, n: int) -> F64:
+        """Standard deviations; 0 for a column that is constant up to rounding."""
+        variance = self.square / n - (self.total / n) ** 2
+        return np.sqrt(np.where(variance > 1e-12 * self.square / n, variance, 0))
+
+    def length(self, n: int) -> F64:
+        """Euclidean norms of the columns themselves, the shift undone."""
+        return np.sqrt(np.maximum(self.square + 2 * self.shift * self.total + n * self.shift**2, 0))
+
+
 class CoordinateMoments:
     """Sums of the coordinates x of a hook point, and of features times coordinates."""
 
@@ -25,13 +51,22 @@ class CoordinateMoments:
         self.x = np.zeros(d_in)
         self.xx = np.zeros(d_in)
         self.fx = np.zeros((width, d_in))
+        self._shift: NDArray[np.float32] | None = None
 
     def add(self, acts: sparse.csr_matrix, x: NDArray[np.float32]) -> None:
         """One batch: `acts` [n, width] sparse, `x` [n, d_in]."""
+        if self._shift is None:
+            self._shift = x[0].copy()
+        x = x - self._shift
         wide = x.astype(np.float64)
         self.x += wide.sum(0)
         self.xx += (wide * wide).sum(0)
         self.fx += acts.T @ x
+
+    @property
+    def sums(self) -> Sums:
+        """Of the coordinates."""
+        return _sums(self.x, self.xx, self._shift)
 
 
 class DenseMoments:
@@ -45,12 +80,16 @@ class DenseMoments:
         self.high = np.full(width, -np.inf)
         self.step = np.full(width, 2.0**-20)
         self.bins = np.zeros((width, BINS), np.int64)
+        self._shift: NDArray[np.float32] | None = None
 
     def add(self, acts: NDArray[np.float32]) -> None:
         """One batch [n, width]."""
+        if self._shift is None:
+            self._shift = acts[0].copy()
         self.count += len(acts)
-        self.f += acts.sum(0, dtype=np.float64)
-        self.ff += acts.T @ acts
+        moved = acts - self._shift
+        self.f += moved.sum(0, dtype=np.float64)
+        self.ff += moved.T @ moved
         self.low = np.minimum(self.low, acts.min(0))
         self.high = np.maximum(self.high, acts.max(0))
         self._widen(np.maximum(np.abs(self.low), np.abs(self.high)))
@@ -58,6 +97,11 @@ class DenseMoments:
         np.clip(index, 0, BINS - 1, out=index)
         flat = index + np.arange(acts.shape[1]) * BINS
         self.bins += np.bincount(flat.ravel(), minlength=self.bins.size).reshape(self.bins.shape)
+
+    @property
+    def sums(self) -> Sums:
+        """Of the features."""
+        return _sums(self.f, self.ff.diagonal().copy(), self._shift)
 
     def _widen(self, reach: F64) -> None:
         """Doubles the bins of the features whose values reach beyond them, merging neighbours: counts stay exact."""
@@ -69,6 +113,10 @@ class DenseMoments:
             self.step[short] *= 2
 
 
+def _sums(total: F64, square: F64, shift: NDArray[np.float32] | None) -> Sums:
+    return Sums(total, square, np.zeros_like(total) if shift is None else shift.astype(np.float64))
+
+
 @dataclass(frozen=True, slots=True)
 class Strongest:
     """For each feature the `k` others with the largest Pearson correlation; -1 where there are fewer."""
@@ -78,13 +126,12 @@ class Strongest:
     cosine: NDArray[np.float32]
 
 
-def strongest(products: F64, n: int, a: tuple[F64, F64], b: tuple[F64, F64], k: int, allowed: NDArray[np.bool_]) -> Strongest:
-    """From Σ ab [rows, columns], and (Σ, Σ²) of both sides, the `k` best columns of each row where `allowed`."""
-    spread_a = np.sqrt(np.maximum(a[1] / n - (a[0] / n) ** 2, 0))
-    spread_b = np.sqrt(np.maximum(b[1] / n - (b[0] / n) ** 2, 0))
+def strongest(products: F64, n: int, a: Sums, b: Sums, k: int, allowed: NDArray[np.bool_]) -> Strongest:
+    """From Σ ab [rows, columns] of the shifted values, and the sums of both sides, the `k` best columns of each row."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        pearson = (products / n - np.outer(a[0] / n, b[0] / n)) / np.outer(spread_a, spread_b)
-        cosine = products / np.sqrt(np.outer(a[1], b[1]))
+        pearson = (products / n - np.outer(a.total / n, b.total / n)) / np.outer(a.spread(n), b.spread(n))
+        raw = products + np.outer(a.total, b.shift) + np.outer(a.shift, b.total) + n * np.outer(a.shift, b.shift)
+        cosine = raw / np.outer(a.length(n), b.length(n))
     pearson[~allowed | ~np.isfinite(pearson)] = -np.inf
     k = min(k, pearson.shape[1])
     best = np.argsort(-pearson, axis=1, kind="stable")[:, :k] if pearson.shape[1] <= 4 * k else _top(pearson, k)

@@ -53,9 +53,9 @@ class Nonzeros:
     def append(self, acts: Float[Tensor, "n d_sae"], keep: Tensor, tokens: NDArray[np.uint32]) -> sparse.csr_matrix:
         """Takes the entries of `acts` where `keep`; `tokens` are the rows' numbers. Returns them as a sparse matrix."""
         rows, features = keep.nonzero(as_tuple=True)
-        values = acts[rows, features].numpy().astype(np.float32, copy=False)
-        counts = np.bincount(rows.numpy(), minlength=len(acts)).astype(np.int32)
-        columns = features.numpy().astype(np.int32)
+        values = to_numpy(acts[rows, features])
+        counts = np.bincount(rows.cpu().numpy(), minlength=len(acts)).astype(np.int32)
+        columns = features.cpu().numpy().astype(np.int32)
         self._features.append(columns)
         self._values.append(values)
         self._counts.append(counts)

@@ -10,7 +10,6 @@ prompts.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,12 +26,13 @@ from core.build.moments import CoordinateMoments, DenseMoments
 from core.build.nonzeros import Nonzeros, to_numpy
 from core.build.texts import Prompts, cut
 from core.build.write import Finished, write_source_folder
-from core.catalog.manifest import relative, write_model
-from core.errors import BadConfig
+from core.catalog.manifest import read_source, relative, write_model
+from core.errors import BadConfig, WorkbenchError
 from core.models import loading
 from core.models.capture import capture, check_hooks, hook_layer, pad
 from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
 from core.sources import dictionary
+from core.store.write import check_writable, checksums
 
 Progress = Callable[[str, float, float], None]
 TOKENS_PER_BATCH = 4096
@@ -50,6 +50,7 @@ class Running:
     nonzeros: Nonzeros
     coordinates: CoordinateMoments | None
     dense: DenseMoments | None
+    model_sha256: str
     tails: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
@@ -71,11 +72,13 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
         raise BadConfig(f"context: {config.context} is more than the {model.context} tokens that {config.model.id} can read.")
     tell("reading texts", 0, 1)
     prompts = cut(config, model.tokenizer, model.bos)
-    root.mkdir(parents=True, exist_ok=True)
-    waiting = [r for r in running if not _there(config, root, r, prompts)]
-    skipped = tuple(r.key for r in running if r not in waiting)
     texts = Texts.of(prompts.tokens, model.vocabulary)
     counted = _counted(texts, model.manifest.special)
+    if not counted.any():
+        raise BadConfig("dataset: its prompts hold special tokens only, and those are left out of the statistics.")
+    check_writable(root / config.model.id)
+    waiting = [r for r in running if not _there(config, root, r, prompts)]
+    skipped = tuple(r.key for r in running if r not in waiting)
     records: list[SourceRecord] = []
     if waiting:
         _pass(model, waiting, prompts, counted, tell)
@@ -106,7 +109,7 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             raise BadConfig(f"sources.{n}.id: {one.id} says layer {key.layer}, but its hook is {source.hook}.")
         coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
         dense = DenseMoments(source.width) if source.signed else None
-        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense))
+        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense, model_sha))
     _check_shapes(model, running)
     return running
 
@@ -146,6 +149,9 @@ def _pass(model: loading.LoadedModel, running: list[Running], prompts: Prompts, 
         keep = torch.from_numpy(counted[begin:end])
         tokens = np.arange(begin, end, dtype=np.uint32)[counted[begin:end]]
         flat = {hook: value[real][keep] for hook, value in cache.items()}
+        for hook, x in flat.items():
+            if not x.isfinite().all():
+                raise BadConfig(f"model: its activations at {hook} are not finite numbers: its weights are damaged.")
         for r in running:
             _take(r, flat[r.source.hook], tokens)
         tell("running the model", end, total)
@@ -178,7 +184,7 @@ def _finish(
     if weights.path:
         weights = replace(weights, path=relative(Path(weights.path), root))
     return Finished(
-        folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
+        folder=root / r.key.model_id / r.key.source_id, key=r.key, origin=config.weights_origin(r.config), source=r.source, weights=weights,
         grouped=r.nonzeros.grouped(), coordinates=r.coordinates, dense=r.dense, tails=tails, texts=texts, prompts=prompts,
         counted=counted, vocabulary=model.vocabulary, W_U=W_U, store=config.store, compact=config.compact, release=_release(config),
         build=_stamp(config, r, prompts), context=config.context, dtype=config.dtype,
@@ -193,17 +199,21 @@ def _release(config: BuildConfig) -> ReleaseRecord:
 
 
 def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
-    """What the source depends on; two builds with the same stamp give the same files."""
+    """What the source depends on; two builds with the same stamp give the same numbers."""
     parameters = config.model_dump(mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"})
-    return parameters | {"weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256, "hook": r.source.hook}
+    return parameters | {
+        "model_sha256": r.model_sha256, "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,
+        "hook": r.source.hook,
+    }  # fmt: skip
 
 
 def _there(config: BuildConfig, root: Path, r: Running, prompts: Prompts) -> bool:
-    """Whether this very source stands in the root already."""
+    """Whether this very source stands in the root already, undamaged."""
+    folder = root / r.key.model_id / r.key.source_id
     try:
-        text = (root / r.key.model_id / r.key.source_id / "source.json").read_text(encoding="utf-8")
-        return bool(json.loads(text)["build"] == _stamp(config, r, prompts))
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = read_source(folder / "source.json")
+        return manifest.build == _stamp(config, r, prompts) and manifest.checksums == checksums(folder)
+    except (OSError, WorkbenchError):
         return False
 
 

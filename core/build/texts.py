@@ -2,7 +2,8 @@
 
 A prompt is BOS (if the model has one) and up to `context` - 1 tokens of a document. `first` takes each document's
 beginning, `chunks` all of it in consecutive pieces, `packed` runs documents together with BOS between them and cuts that
-stream, as SAELens's `ActivationsStore` does. Texts are tokenised without special tokens, in the order of the files.
+stream, as SAELens's `ActivationsStore` does. Texts are tokenised without special tokens, in the order of the files. A
+document's number is its place in the dataset, whatever the order in which documents are taken; empty ones count.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Document:
     text: str
     part: str
     """The file's stem, or the hub data set's subset."""
+    number: int
+    """Its place in the dataset, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Prompts:
 
     tokens: list[Ids]
     documents: NDArray[np.uint32]
+    """Of each prompt, the number of the document that it begins in."""
     parts: list[str]
     sha256: str
     """Of all token ids in order: what was run, whatever the files were called."""
@@ -53,19 +57,30 @@ class Prompts:
 
 def documents(config: BuildConfig) -> Iterator[Document]:
     """The documents of the dataset in order; empty ones are skipped."""
-    if config.dataset.path:
-        for path in config.files():
-            part = path.name.split(".", 1)[0]
-            for text in _read(path).split(config.dataset.separator):
-                if text.strip():
-                    yield Document(text.strip("\n"), part)
-        return
-    from datasets import load_dataset
+    for number, (text, part) in enumerate(_from_files(config) if config.dataset.path else _from_hub(config)):
+        if text.strip():
+            yield Document(text, part, number)
 
-    rows = load_dataset(config.dataset.hub, config.dataset.name, split=config.dataset.split, streaming=True)
-    for row in rows:
-        if str(row[config.dataset.text]).strip():
-            yield Document(str(row[config.dataset.text]), config.dataset.name or config.dataset.split)
+
+def _from_files(config: BuildConfig) -> Iterator[tuple[str, str]]:
+    for path in config.files():
+        part = path.name.split(".", 1)[0]
+        for text in _read(path).split(config.dataset.separator):
+            yield text.strip("\n"), part
+
+
+def _from_hub(config: BuildConfig) -> Iterator[tuple[str, str]]:
+    import datasets
+
+    d = config.dataset
+    try:
+        for row in datasets.load_dataset(str(d.hub), d.name, split=d.split, streaming=True):
+            if d.text not in row:
+                raise BadConfig(f"dataset.text: {d.hub} has no column “{d.text}”. It has: {', '.join(row)}.")
+            yield str(row[d.text]), d.name or d.split
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadConfig(f"dataset.hub: {d.hub} cannot be read: {first}") from error
 
 
 def _read(path: Path) -> str:
@@ -107,13 +122,13 @@ def cut(config: BuildConfig, tokenizer: Any, bos: int | None) -> Prompts:
     return Prompts(tokens, np.array(numbers, np.uint32), parts, digest.hexdigest(), name)
 
 
-def _tokenised(tokenizer: Any, source: Iterable[Document], size: int = 64) -> Iterator[tuple[Ids, str]]:
-    """(ids, part) a document, tokenised `size` documents at a time."""
+def _tokenised(tokenizer: Any, source: Iterable[Document], size: int = 64) -> Iterator[tuple[Ids, Document]]:
+    """(ids, document), tokenised `size` documents at a time."""
     waiting: list[Document] = []
 
-    def flush() -> Iterator[tuple[Ids, str]]:
+    def flush() -> Iterator[tuple[Ids, Document]]:
         rows = tokenizer([d.text for d in waiting], add_special_tokens=False, verbose=False)["input_ids"]
-        yield from ((np.array(r, np.uint32), d.part) for r, d in zip(rows, waiting, strict=True))
+        yield from ((np.array(r, np.uint32), d) for r, d in zip(rows, waiting, strict=True))
         waiting.clear()
 
     for document in source:
@@ -128,19 +143,29 @@ def _pieces(config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterab
     """`first` and `chunks`: (ids with BOS, document number, part)."""
     head = np.array([] if bos is None else [bos], np.uint32)
     room = config.context - len(head)
-    for number, (ids, part) in enumerate(_tokenised(tokenizer, source)):
+    for ids, document in _tokenised(tokenizer, source):
         ends = min(len(ids), room) if config.cut == "first" else len(ids)
         for start in range(0, ends, room):
-            yield np.concatenate([head, ids[start : start + room]]), number, part
+            yield np.concatenate([head, ids[start : start + room]]), document.number, document.part
 
 
 def _packed(config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterable[Document]) -> Iterator[tuple[Ids, int, str]]:
-    """One stream with BOS between documents, cut into full rows that begin with BOS; a rest shorter than a row is dropped."""
-    head = np.array([] if bos is None else [bos], np.uint32)
-    room = config.context - len(head)
-    stream = np.empty(0, np.uint32)
-    for number, (ids, part) in enumerate(_tokenised(tokenizer, source)):
-        stream = np.concatenate([stream, head, ids]) if len(stream) else np.concatenate([stream, ids])
-        while len(stream) >= room:
-            yield np.concatenate([head, stream[:room]]), number, part
-            stream = stream[room:]
+    """Documents run together with BOS between them, in full rows that begin with BOS; a rest shorter than a row is dropped.
+
+    As in SAELens, no second BOS is put before one that stands in the text.
+    """
+    row: list[Ids] = []
+    filled, begins = 0, Document("", "", 0)
+    for ids, document in _tokenised(tokenizer, source):
+        at = 0
+        while at < len(ids):
+            head = np.array([] if bos is None or ids[at] == bos else [bos], np.uint32)
+            if not row:
+                begins = document
+            piece = ids[at : at + config.context - filled - len(head)]
+            row += [head, piece]
+            filled += len(head) + len(piece)
+            at += len(piece)
+            if filled == config.context:
+                yield np.concatenate(row), begins.number, begins.part
+                row, filled = [], 0

@@ -56,10 +56,9 @@ def coordinates(rows: Float[Tensor, "n d"]) -> tuple[NDArray[np.int64], NDArray[
 
 
 def neighbours(W_dec: Float[Tensor, "d_sae d"], begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(index, cosine) of the rows nearest to rows `begin` to `end`, themselves left out; -1 if there are fewer."""
+    """(index, cosine) of the rows nearest to rows `begin` to `end`, themselves left out."""
     unit = W_dec / W_dec.norm(dim=1, keepdim=True).clamp_min(1e-12)
     cosine = unit[begin:end] @ unit.T
     cosine[torch.arange(end - begin), torch.arange(begin, end)] = -torch.inf
-    best = cosine.topk(min(NEIGHBOURS, len(W_dec)), dim=1)
-    index = torch.where(best.values.isfinite(), best.indices, -1)
-    return index.cpu().numpy(), best.values.nan_to_num(neginf=0.0).cpu().numpy()
+    best = cosine.topk(min(NEIGHBOURS, len(W_dec) - 1), dim=1)
+    return best.indices.cpu().numpy(), best.values.cpu().numpy()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from core.build import examples, weights
-from core.build.moments import CoordinateMoments, DenseMoments, Strongest, strongest
+from core.build.moments import CoordinateMoments, DenseMoments, Strongest, Sums, strongest
 from core.build.nonzeros import Grouped
 from core.build.texts import Prompts
 from core.catalog.manifest import SourceManifest, WeightsSpec, write_source
@@ -41,6 +41,7 @@ class Finished:
     key: SourceKey
     source: Dictionary
     weights: WeightsSpec
+    origin: str
     grouped: Grouped
     coordinates: CoordinateMoments | None
     dense: DenseMoments | None
@@ -88,7 +89,7 @@ def _record(f: Finished) -> SourceRecord:
         dataset_sha256=f.prompts.sha256, prompts=len(f.prompts.tokens), context=f.context, tokens=f.counted,
         alive=int((np.diff(f.grouped.offsets) > 0).sum()), dtype=f.dtype,
         has=("dashboards", "weights", "store") if f.store else ("dashboards", "weights"), active=active,
-        built=datetime.date.today().isoformat(), origin=f.weights.origin,
+        built=datetime.date.today().isoformat(), origin=f.origin,
     )  # fmt: skip
 
 
@@ -142,10 +143,8 @@ def _feature_batches(f: Finished, tell: Callable[[float, float], None]) -> Itera
 
 
 def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
-    """A column; a two-dimensional array becomes lists, without the -1 that fill short ones up."""
+    """A column; a two-dimensional array becomes lists."""
     if isinstance(values, np.ndarray) and values.ndim == 2:
-        if kind == _LI and (values < 0).any():
-            return pa.array([row[row >= 0] for row in values], kind)
         offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), kind.value_type))
     return pa.array(values, kind)
@@ -199,8 +198,7 @@ def _names(vocabulary: Vocabulary, ids: NDArray[Any]) -> str:
 
 def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, Any]:
     """Exact figures over every counted token; the histogram's empty ends are cut off."""
-    mean = dense.f[begin:end] / dense.count
-    variance = np.maximum(dense.ff.diagonal()[begin:end] / dense.count - mean**2, 0)
+    sums = dense.sums.of(begin, end)
     lows, highs, counts = [], [], []
     for bins, step in zip(dense.bins[begin:end], dense.step[begin:end], strict=True):
         used = np.flatnonzero(bins)
@@ -209,7 +207,8 @@ def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, An
         highs.append((last - len(bins) // 2) * step)
         counts.append(bins[first:last])
     return {
-        "maximum": dense.high[begin:end], "minimum": dense.low[begin:end], "mean": mean, "deviation": np.sqrt(variance),
+        "maximum": dense.high[begin:end], "minimum": dense.low[begin:end],
+        "mean": sums.shift + sums.total / dense.count, "deviation": sums.spread(dense.count),
         "histogram": counts, "histogram_low": lows, "histogram_high": highs,
     }  # fmt: skip
 
@@ -234,21 +233,21 @@ def _logits(f: Finished, rows: torch.Tensor) -> dict[str, Any]:
 # -- correlations ------------------------------------------------------------------------------------------------------
 
 
-def _sums(f: Finished) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(Σ, Σ²) of every feature over the counted tokens."""
+def _sums(f: Finished) -> Sums:
+    """Of every feature over the counted tokens."""
     if f.dense is not None:
-        return f.dense.f, f.dense.ff.diagonal().copy()
+        return f.dense.sums
     owner = np.repeat(np.arange(f.grouped.width), np.diff(f.grouped.offsets))
     values = f.grouped.values.astype(np.float64)
     total = np.bincount(owner, values, f.grouped.width)
-    return total, np.bincount(owner, values**2, f.grouped.width)
+    return Sums(total, np.bincount(owner, values**2, f.grouped.width), np.zeros(f.grouped.width))
 
 
 def _related(
-    f: Finished, matrix: sparse.csc_matrix | None, sums: tuple[NDArray[np.float64], NDArray[np.float64]], begin: int, end: int
+    f: Finished, matrix: sparse.csc_matrix | None, sums: Sums, begin: int, end: int
 ) -> dict[str, Any]:
     """Correlated coordinates and features of a block."""
-    block = (sums[0][begin:end], sums[1][begin:end])
+    block = sums.of(begin, end)
     if matrix is None:
         assert f.dense is not None
         products = f.dense.ff[begin:end].copy()
@@ -265,8 +264,8 @@ def _related(
     result = {name: _pruned(found, value) for name, value in result.items()}
     neurons: Strongest | None = None
     if f.coordinates is not None:
-        x = (f.coordinates.x, f.coordinates.xx)
-        some = np.repeat((block[1] > 0)[:, None], len(x[0]), axis=1)
+        x = f.coordinates.sums
+        some = np.repeat((block.square > 0)[:, None], len(x.total), axis=1)
         neurons = strongest(f.coordinates.fx[begin:end], f.counted, block, x, RELATED, some)
     none: list[list[float]] = [[] for _ in range(end - begin)]
     for name, attribute in (("neuron", "index"), ("neuron_pearson", "pearson"), ("neuron_cosine", "cosine")):

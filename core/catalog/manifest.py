@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from core.errors import BadData
-from core.records import Figures, ModelRecord, ReleaseRecord, SourceKey, SourceRecord
+from pydantic import TypeAdapter, ValidationError
+
+from core.errors import BadData, WorkbenchError
+from core.records import ModelRecord, SourceRecord
 
 FORMAT = 1
 """Version of the layout; a reader refuses another one."""
@@ -99,7 +102,7 @@ def relative(path: Path, root: Path) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else None
@@ -109,24 +112,27 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
-    """The entries of `data` that the record has: a later version may have written more."""
-    names = {f.name for f in fields(cls)}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+T = TypeVar("T")
+
+
+@cache
+def _adapter(cls: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(cls)
+
+
+def _checked(cls: type[T], path: Path, data: dict[str, Any]) -> T:
+    """`data` as a record, every type checked; what the record does not know is left out: a later version may have written more."""
+    try:
+        return _adapter(cls).validate_python(data)
+    except (ValidationError, WorkbenchError) as error:
+        first = f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else error
+        raise BadData(f"{path.name} of {path.parent.name} is damaged: {first}") from error
 
 
 def read_model(path: Path) -> ModelManifest:
     """Reads `model.json`; raises `BadData` if it is damaged or of another format."""
     data = _read(path)
-    try:
-        return ModelManifest(
-            record=ModelRecord(**_known(ModelRecord, data["model"])),
-            spec=ModelSpec(**_known(ModelSpec, data["spec"])),
-            bos=data["bos"],
-            special=tuple(data["special"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise BadData(f"{path.name} of {path.parent.name} lacks what a model needs: {error}") from error
+    return _checked(ModelManifest, path, data | {"record": data.get("model")})
 
 
 def write_model(path: Path, manifest: ModelManifest) -> None:
@@ -140,20 +146,7 @@ def write_model(path: Path, manifest: ModelManifest) -> None:
 def read_source(path: Path) -> SourceManifest:
     """Reads `source.json`; raises `BadData` if it is damaged or of another format."""
     data = _read(path)
-    try:
-        raw = dict(data["source"])
-        raw["key"] = SourceKey(raw["key"]["model_id"], raw["key"]["source_id"])
-        raw["release"] = ReleaseRecord(**_known(ReleaseRecord, raw["release"]))
-        figures = raw.get("figures")
-        raw["figures"] = Figures(**_known(Figures, figures)) if figures else None
-        return SourceManifest(
-            record=SourceRecord(**_known(SourceRecord, raw)),
-            weights=WeightsSpec(**_known(WeightsSpec, data["weights"])),
-            build=data["build"],
-            checksums=data["checksums"],
-        )
-    except (KeyError, TypeError) as error:
-        raise BadData(f"{path.name} of {path.parent.name} lacks what a source needs: {error}") from error
+    return _checked(SourceManifest, path, data | {"record": data.get("source")})
 
 
 def write_source(path: Path, manifest: SourceManifest) -> None:

@@ -1,7 +1,8 @@
 """Reads what a person pastes when they mean a feature or a source.
 
 Understood: `gpt2-small/8-res-jb/123`, `gpt2-small@8-res-jb:123`, `8-res-jb:123`, `8-res-jb/123`, `8-res-jb`, a bare index
-beside a known source, and links of Neuronpedia or of this workbench, whatever their host and query.
+beside a known source, and links of Neuronpedia or of this workbench to a page, an embed or the API, whatever their host and
+query, with or without `https://`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from core.errors import BadInput, NotFound
 from core.records import FeatureKey, SourceKey
 
+_HOST = re.compile(r"(?:localhost|[\w.-]+\.[a-z]{2,}|[\d.]{7,15})(?::\d+)?/(?:[^/]+/[^/]+/|feature\?)", re.IGNORECASE)
+"""The beginning of a link without its scheme; `model.id/8-res/5` is none, since a link has one part more."""
 _HINT = "Paste <model>/<source>/<index>, <source>:<index>, an index alone, or a link to a feature."
 
 
@@ -48,11 +51,16 @@ def resolve(
 def _parts(text: str) -> list[str]:
     """The path segments that matter, of a link or an id."""
     text = text.strip()
+    if _HOST.match(text):
+        text = f"//{text}"
     if "?" in text or "//" in text:
-        url = urlsplit(text if "//" in text else f"//host/{text.lstrip('/')}")
-        query = parse_qs(url.query).get("id")
+        try:
+            url = urlsplit(text if "//" in text else f"//host/{text.lstrip('/')}")
+            query = parse_qs(url.query).get("id")
+        except ValueError as error:
+            raise BadInput(f"“{text[:80]}” is no link that can be read. {_HINT}") from error
         text = query[0] if query else unquote(url.path)
-        text = re.sub(r"^/?(?:f|embed/tester)/", "", text)
+        text = re.sub(r"^/?(?:f|embed/(?:tester|steer)|api/feature)/", "", text)
     return [p for p in re.split(r"[/@:\s]+", text) if p]
 
 

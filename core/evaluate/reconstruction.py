@@ -6,8 +6,8 @@ over *counted* tokens, summed in float64:
 - l0: mean number of features above zero a token.
 - explained variance: 1 - E|x - x̂|² / (E|x|² - |E x|²), over all counted tokens of all batches at once.
 - dead fraction: features that no counted token activates.
-- cross entropy, in nats, of the tokens that follow counted tokens: of the model as it is, of the model with x̂ in place of
-  x at every counted token, and of the model with zeros in place of x at every token.
+- cross entropy, in nats, of the tokens that follow counted tokens: of the model as it is, of the model with x̂ in place
+  of x at every counted token, and of the model with zeros in place of x at every token.
 - score: (zero - spliced) / (zero - own); 1 where nothing is lost, 0 where as much is lost as by zeros.
 
 Special tokens, BOS above all, are not counted and keep their own activation when x̂ is spliced in. With BOS, all tokens
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -57,7 +58,7 @@ def reconstruction(
     sae: Autoencoder,
     hook: str,
     tokens: Int[Tensor, "prompts pos"],
-    lengths: Int[Tensor, "prompts"],
+    lengths: Int[Tensor, " prompts"],
     *,
     special: Collection[int],
     dataset: str,
@@ -85,7 +86,7 @@ def reconstruction(
         features = features.to_dense() if features.layout != torch.strided else features
         reconstructed = sae.decode(features).to(x.dtype)
         for sums, mask in ((plain, counted), (whole, real)):
-            spliced = _loss_with(bridge, hook, ids, lambda own, mask=mask: _splice(reconstructed, own, mask))
+            spliced = _loss_with(bridge, hook, ids, partial(_splice, reconstructed, mask))
             sums.add_tokens(x[mask].flatten(1), reconstructed[mask].flatten(1), features[mask])
             at = follows & mask[:, :-1]
             sums.add_losses(own[at], spliced[at], zero[at])
@@ -106,7 +107,9 @@ class _Sums:
         self.losses = torch.zeros(3, dtype=torch.float64)
         """Own, spliced, zero."""
 
-    def add_tokens(self, x: Float[Tensor, "tok d"], reconstructed: Float[Tensor, "tok d"], features: Float[Tensor, "tok d_sae"]) -> None:
+    def add_tokens(
+        self, x: Float[Tensor, "tok d"], reconstructed: Float[Tensor, "tok d"], features: Float[Tensor, "tok d_sae"]
+    ) -> None:
         exact = x.double()
         on = features > 0
         self.tokens += len(x)
@@ -116,13 +119,15 @@ class _Sums:
         self.total = exact.sum(0) if self.total is None else self.total + exact.sum(0)
         self.fired = on.any(0) if self.fired is None else self.fired | on.any(0)
 
-    def add_losses(self, own: Float[Tensor, "pred"], spliced: Float[Tensor, "pred"], zero: Float[Tensor, "pred"]) -> None:
+    def add_losses(
+        self, own: Float[Tensor, " pred"], spliced: Float[Tensor, " pred"], zero: Float[Tensor, " pred"]
+    ) -> None:
         self.predictions += len(own)
         self.losses += torch.stack([part.double().sum() for part in (own, spliced, zero)]).cpu()
 
     def figures(self, dataset: str) -> Figures:
         if self.total is None or self.fired is None or not self.tokens or not self.predictions:
-            raise BadInput("There is nothing to evaluate: the texts hold no token that counts and has a token after it.")
+            raise BadInput("There is nothing to evaluate: no token of the texts counts and has a token after it.")
         n = self.tokens
         variance = self.square / n - float((self.total / n).square().sum())
         own, spliced, zero = (self.losses / self.predictions).tolist()
@@ -171,7 +176,7 @@ def _loss_with(
 
 
 def _splice(
-    reconstructed: Float[Tensor, "batch pos ..."], own: Float[Tensor, "batch pos ..."], mask: Bool[Tensor, "batch pos"]
+    reconstructed: Float[Tensor, "batch pos ..."], mask: Bool[Tensor, "batch pos"], own: Float[Tensor, "batch pos ..."]
 ) -> Float[Tensor, "batch pos ..."]:
     """`reconstructed` where `mask` holds, else `own`."""
     return torch.where(mask.reshape(*mask.shape, *[1] * (own.ndim - 2)), reconstructed, own)

@@ -28,10 +28,10 @@ def hook_layer(hook: str) -> int:
 def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
     """Raises `BadConfig` for a hook that the model lacks."""
     for hook in hooks:
-        layer = hook_layer(hook)
+        hook_layer(hook)
         if hook in model.bridge.hook_dict:
             continue
-        own = [h.split(".", 2)[2] for h in model.bridge.hook_dict if h.startswith(f"blocks.{min(layer, 0)}.")]
+        own = [h.split(".", 2)[2] for h in model.bridge.hook_dict if h.startswith("blocks.0.")]
         raise BadConfig(
             f"{model.manifest.spec.id} has no hook “{hook}”: it has {model.manifest.record.layers} layers, and in each "
             f"{', '.join(h for h in own if h.startswith('hook_resid') or 'mlp.hook' in h)}, …"

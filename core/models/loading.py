@@ -63,6 +63,9 @@ def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: 
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it would write over the build's own
 
     place = spec.path or spec.hub or spec.transformer_lens
     assert place is not None
@@ -73,13 +76,13 @@ def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: 
             place, device=device, dtype=DTYPES[dtype], revision=None if spec.path else spec.revision
         )
         tokenizer = AutoTokenizer.from_pretrained(bridge.original_model.config._name_or_path or place, revision=spec.revision)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # Hugging Face and the bridge raise many kinds; all mean that this is no model they can run
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
     bridge.eval().requires_grad_(False)
     record = _record(spec, bridge, name, description)
     special = {int(i) for i in tokenizer.all_special_ids}
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else None
+    bos = tokenizer.bos_token_id
     vocabulary = Vocabulary(pieces_of(tokenizer, record.d_vocab), special)
     manifest = ModelManifest(record=record, spec=spec, bos=bos, special=tuple(sorted(special)))
     return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype)
@@ -90,16 +93,24 @@ def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) ->
     return ModelRecord(
         model_id=spec.id, name=name or spec.id, architecture=str(cfg.architecture or bridge.original_model.__class__.__name__),
         layers=int(cfg.n_layers), d_model=int(cfg.d_model), d_mlp=int(cfg.d_mlp or 0), heads=int(cfg.n_heads),
-        d_vocab=int(cfg.d_vocab), context=int(cfg.n_ctx), parameters=sum(p.numel() for p in bridge.original_model.parameters()),
+        d_vocab=int(cfg.d_vocab), context=int(cfg.n_ctx), parameters=_parameters(bridge.original_model.config),
         origin=Path(spec.path).name if spec.path else spec.origin, description=description,
     )  # fmt: skip
+
+
+def _parameters(config: Any) -> int:
+    """Weights of the model as published: the bridge's own copies of split matrices are not counted twice."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
 
 
 def fingerprint(spec: ModelSpec, bridge: Any) -> str:
     """SHA-256 of the weights: of the files of a local folder, else of the parameters in memory."""
     digest = hashlib.sha256()
-    if spec.path:
-        for path in sorted(Path(spec.path).glob("*.safetensors")):
+    if spec.path and (files := sorted(Path(spec.path).glob("*.safetensors"))):
+        for path in files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()

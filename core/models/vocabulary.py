@@ -39,11 +39,15 @@ class Vocabulary:
         result: list[Token] = []
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for n, i in enumerate(ids):
-            if i in self.special:
-                if result and result[-1].partial:  # bytes that nothing completed
-                    result[-1] = Token(result[-1].id, "\ufffd")
+            pending = bool(result) and result[-1].partial
+            one = whole[n]
+            if one is not None and not pending:
+                result.append(one)
+                continue
+            if one is not None and one.special:  # nothing completes the bytes before it
+                result[-1] = Token(result[-1].id, "\ufffd")
                 decoder.reset()
-                result.append(Token(i, self._name(i), special=True))
+                result.append(one)
                 continue
             text = decoder.decode(self.piece(i), final=n == len(ids) - 1)
             result.append(Token(i, text, partial=bool(decoder.getstate()[0])))
@@ -90,8 +94,9 @@ class Vocabulary:
         try:
             with pa.memory_map(str(path)) as source:
                 column = pa.ipc.open_file(source).read_all()["bytes"]
-                return cls(column.to_pylist(), special)
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
+                column.validate(full=True)
+                return cls(column.cast(pa.binary()).to_pylist(), special)
+        except (OSError, LookupError, pa.ArrowException) as error:
             raise BadData(f"The vocabulary of {path.parent.name} cannot be read: {error}") from error
 
 

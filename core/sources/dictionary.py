@@ -134,6 +134,9 @@ def load(spec: WeightsSpec, model: LoadedModel, *, hook: str | None = None, devi
     except Exception as error:  # SAELens raises many kinds; all mean that these weights are no SAE it knows
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {first}") from error
+    for name, value in sae.state_dict().items():
+        if not value.isfinite().all():
+            raise BadConfig(f"The SAE {spec.origin} is damaged: {name} holds numbers that are not finite.")
     sae.eval().requires_grad_(False)
     return Sae(sae, _sha256(sae))
 

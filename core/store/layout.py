@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from core.errors import BadData, NotAvailable
+from core.errors import BadData, NotAvailable, NotFound
 
 FEATURES, EXAMPLES, PROMPTS = "features.arrow", "examples.arrow", "prompts.arrow"
 STORE = "store"
@@ -37,6 +37,8 @@ BATCH = 1024
 """Features that a build works on at once."""
 ROWS = 64
 """Rows in one record batch of an Arrow file."""
+DAMAGED = (OSError, EOFError, ValueError, LookupError, pa.ArrowException)
+"""What reading a damaged file raises, one way or another."""
 
 
 def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, compact: bool) -> None:
@@ -64,6 +66,7 @@ class SourceData:
         self.examples = _Rows(folder / EXAMPLES)
         self.prompts = _Rows(folder / PROMPTS)
         self._starts: NDArray[np.int64] | None = None
+        self._store: tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]] | None = None
 
     def prompt(self, number: int) -> dict[str, Any]:
         """`{tokens, document, part}` of one prompt."""
@@ -79,15 +82,33 @@ class SourceData:
 
     def entries(self, feature: int) -> Entries:
         """Every non-zero of one feature; raises `NotAvailable` for a source without a store."""
-        folder = self.folder / STORE
-        if not folder.is_dir():
-            raise NotAvailable(f"{self.folder.parent.name}/{self.folder.name} was kept without its activation store.")
-        offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+        if self._store is None:
+            self._store = _open_store(self.folder)
+        offsets, positions, values = self._store
+        if not 0 <= feature < len(offsets) - 1:
+            raise NotFound(f"The store of {_name(self.folder)} has features 0 to {len(offsets) - 2}, and no {feature}.")
         begin, end = int(offsets[feature]), int(offsets[feature + 1])
-        return Entries(
-            np.load(folder / "positions.npy", mmap_mode="r")[begin:end],
-            np.load(folder / "values.npy", mmap_mode="r")[begin:end],
-        )
+        if not 0 <= begin <= end <= len(values):
+            raise BadData(f"The store of {_name(self.folder)} is damaged. Build it again.")
+        return Entries(positions[begin:end], values[begin:end])
+
+
+def _open_store(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
+    """(offsets, positions, values), memory-mapped."""
+    store = folder / STORE
+    if not store.is_dir():
+        raise NotAvailable(f"{_name(folder)} was kept without its activation store.")
+    try:
+        offsets, positions, values = (np.load(store / f"{n}.npy", mmap_mode="r") for n in ("offsets", "positions", "values"))
+        if not int(offsets[-1]) == len(positions) == len(values):
+            raise ValueError("its files are not of one length")
+    except DAMAGED as error:
+        raise BadData(f"The store of {_name(folder)} cannot be read: {error}. Build it again.") from error
+    return offsets, positions, values
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
 
 
 class _Rows:
@@ -96,38 +117,49 @@ class _Rows:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = pa.ipc.open_file(pa.memory_map(str(path)))
-            self._count = self._file.num_record_batches
-            self._rows = self._file.get_batch(0).num_rows if self._count else 1
-        except (OSError, pa.ArrowInvalid) as error:
-            raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error
+            self._source = pa.memory_map(str(path))  # the file as it is now, whatever takes its name later
+            self._file = pa.ipc.open_file(self._source)
+            self._rows = max(1, self._file.get_batch(0).num_rows) if self._file.num_record_batches else 1
+        except DAMAGED as error:
+            raise self._damaged(error) from error
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._recent: OrderedDict[int, pa.RecordBatch] = OrderedDict()
         self._lock = threading.Lock()  # guards _recent and the file's reader
 
     def row(self, number: int) -> dict[str, Any]:
         """One row as Python values; lists of numbers as NumPy arrays."""
-        batch = self._batch(number // self._rows)
-        local = number % self._rows
-        return {name: _value(batch.column(i), local) for i, name in enumerate(batch.schema.names)}
+        try:
+            batch = self._batch(number // self._rows)
+            local = number % self._rows
+            return {name: _value(batch.column(i), local) for i, name in enumerate(batch.schema.names)}
+        except DAMAGED as error:
+            raise self._damaged(error) from error
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A whole column; kept once read, since a compact file has to unpack it."""
         if name not in self._columns:
-            place = self._file.schema.get_field_index(name)
-            options = pa.ipc.IpcReadOptions(included_fields=[place])
-            with pa.memory_map(str(self._path)) as source:
-                self._columns[name] = pa.ipc.open_file(source, options=options).read_all()[name]
+            try:
+                options = pa.ipc.IpcReadOptions(included_fields=[self._file.schema.names.index(name)])
+                column = pa.ipc.open_file(self._source, options=options).read_all()[name]
+                column.validate(full=True)
+            except DAMAGED as error:
+                raise self._damaged(error) from error
+            self._columns[name] = column
         return self._columns[name]
 
     def _batch(self, which: int) -> pa.RecordBatch:
-        """A block, from the last few used."""
+        """A block, from the last few used; checked once, since a damaged one could lead outside its memory."""
         with self._lock:
             if which not in self._recent:
-                self._recent[which] = self._file.get_batch(which)
+                batch = self._file.get_batch(which)
+                batch.validate(full=True)
+                self._recent[which] = batch
                 if len(self._recent) > 64:
                     self._recent.popitem(last=False)
             return self._recent[which]
+
+    def _damaged(self, error: Exception) -> BadData:
+        return BadData(f"{self._path.name} of {_name(self._path.parent)} cannot be read: {error}. Build it again.")
 
 
 def _value(column: pa.Array, row: int) -> Any:
@@ -148,7 +180,10 @@ class OpenSources:
 
     def get(self, folder: Path) -> SourceData:
         """The files of the source in `folder`."""
-        mark = (folder / "source.json").stat().st_mtime_ns
+        try:
+            mark = (folder / "source.json").stat().st_mtime_ns
+        except OSError as error:
+            raise NotFound(f"{_name(folder)} is not here any more.") from error
         with self._lock:
             held = self._open.get(folder)
             if held is None or held[0] != mark:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.errors import NotFound
+from core.errors import BadData, NotFound
 from core.models.vocabulary import Vocabulary
 from core.records import (
     Example,
@@ -32,9 +32,16 @@ _KINDS: tuple[GroupKind, ...] = ("diverse", "raw", "interval", "random")
 
 
 def feature_record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary) -> FeatureRecord:
-    """The record of one feature; raises `NotFound` if the source is narrower."""
+    """The record of one feature; raises `NotFound` if the source is narrower, `BadData` if its files are damaged."""
     if key.index >= source.width:
         raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+    try:
+        return _record(key, source, data, vocabulary)
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
+        raise BadData(f"The files of {key.source} do not fit together: {error}. Build it again.") from error
+
+
+def _record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary) -> FeatureRecord:
     row = data.features.row(key.index)
     active = int(row["active"])
     return FeatureRecord(

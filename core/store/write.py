@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,10 @@ from core.errors import NotAvailable
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """A hidden folder to fill; on leaving without an error it becomes `target`, else it is removed."""
-    beside = target.with_name(f".{target.name}.writing")
+    beside, old = (target.with_name(f".{target.name}.{what}") for what in ("writing", "old"))
     try:
+        if old.exists() and not target.exists():  # killed between the two renames of `_replace`
+            os.rename(old, target)
         if beside.exists():
             shutil.rmtree(beside)
         beside.mkdir(parents=True)
@@ -28,16 +31,15 @@ def staged(target: Path) -> Iterator[Path]:
         raise NotAvailable(f"Cannot write under {target.parent}: {error.strerror}. Set FEATURESCOPE_DATA.") from error
     try:
         yield beside
-        _replace(beside, target)
+        _replace(beside, target, old)
     except OSError as error:
         raise NotAvailable(f"{target.parent.name}/{target.name} was not written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _replace(beside: Path, target: Path) -> None:
+def _replace(beside: Path, target: Path, old: Path) -> None:
     """Renames; an older version steps aside first. What was derived from it goes along: it says what it was made from."""
-    old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         if (target / "derived").is_dir():
@@ -47,10 +49,21 @@ def _replace(beside: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Makes `folder` if need be; raises `NotAvailable` if nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise NotAvailable(f"Cannot write under {folder}: {error.strerror}. Set FEATURESCOPE_DATA.") from error
+
+
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under `folder`, by relative path."""
+    """SHA-256 of the source's own files under `folder`, by relative path: not of the manifest, nor of what is derived."""
     result = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    paths = (p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in ("source.json", "derived"))
+    for path in sorted(paths):
         with path.open("rb") as file:
             result[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return result

@@ -30,7 +30,7 @@ def test_feature(key: FeatureKey, texts: Sequence[str], model: LoadedModel, sour
     for row, text, x in zip(rows, texts, hidden, strict=True):
         values = source.encode(x[: len(row)])[:, key.index]
         tokens = model.vocabulary.draw(row)
-        special = torch.tensor([t.special for t in tokens])
+        special = torch.tensor([t.special for t in tokens], device=values.device)
         size = values.abs() if source.signed else values
         size = size.masked_fill(special, -torch.inf)
         best = int(size.argmax())
@@ -51,7 +51,12 @@ def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:
     which = "The text" if of == 1 else f"Text {n + 1}"
     if not text.strip():
         raise BadInput(f"{which} is empty: write something to test the feature on.")
-    ids = model.ids(text)
+    try:
+        ids = model.ids(text)
+    except (TypeError, UnicodeError) as error:  # half of a surrogate pair, as JSON can carry it
+        raise BadInput(f"{which} is not Unicode text: {error}") from error
+    if not ids:
+        raise BadInput(f"{which} is empty: {model.manifest.record.model_id}'s tokenizer makes no token of it.")
     if len(ids) > model.context:
         raise BadInput(
             f"{which} is too long: it has {len(ids):,} tokens with BOS, and {model.manifest.record.model_id} reads at most "

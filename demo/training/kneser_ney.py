@@ -116,6 +116,7 @@ def compare(work: Path, rows: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description="Held-out loss of a Kneser-Ney 3-gram model beside the language model's.")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=48, help="held-out pieces a style, of 255 tokens each")

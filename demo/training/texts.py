@@ -1,10 +1,10 @@
 """Cuts the demo's own texts from the corpus: what its data is built from, and what its quality is measured on.
 
-Knows which passages are taken and nothing of models. Built from: passages of training documents, about 245,000 tokens over
-five styles, from as many documents as there is room for; every country has at least its beginning and one more passage.
-Measured on: passages of held-out documents, about 60,000 tokens. A passage begins where a paragraph begins and is a whole
-number of the build's chunks long, so that few chunks are cut short. A fixed seed draws them: the same corpus and tokenizer
-give the same bytes.
+Knows which passages are taken and nothing of models. Built from: passages of training documents, about 245,000 tokens
+over five styles, from as many documents as there is room for; a country has its beginning and one more passage. Measured
+on: passages of held-out documents, about 60,000 tokens. A passage begins where a paragraph begins and is a whole number
+of the build's chunks long, so that few chunks are cut short. A fixed seed draws them: the same corpus and tokenizer give
+the same bytes.
 
 Cost: half a minute, most of it tokenising; under 1.5 MB compressed.
 
@@ -53,42 +53,6 @@ HELD_OUT = {
     "python": Plan(72, 2),
     "speeches": Plan(72, 4),
 }
-LICENCES = """\
-# Where these texts come from, and their licences
-
-Passages of five public collections, drawn by `demo/training/texts.py`; `heldout/` holds passages of documents that the
-demo's model was not trained on. The rest of the same collections trained the model and the SAEs.
-
-| file | what | licence | source |
-|---|---|---|---|
-| `novels.txt.xz` | passages of public-domain novels, from a random half of LitBank's 100 books | the texts are in the public domain; LitBank is CC BY 4.0 (David Bamman and contributors) | `dbamman/litbank` at `3e50db0ffc033d7ccbb94f4d88f6b99210328ed8`, `original/` |
-| `factbook.txt.xz` | country profiles of The World Factbook | a work of the United States government, in the public domain; the repository is CC0 1.0 | `factbook/factbook.json` at `8662a8b17a784841ab4528631b04090eb2f183eb` |
-| `peps.txt.xz` | Python Enhancement Proposals | public domain or CC0 1.0, as each proposal's footer says; a few old ones under the Open Publication License or the Python Software Foundation's licence | `python/peps` at `ba4deeb7969588d937da609008d05bb83a47b1ab`, `peps/` |
-| `python.txt.xz` | Python source code of The Algorithms | MIT, © TheAlgorithms and contributors; the licence follows | `TheAlgorithms/Python` at `f5988cc09713315817df6a7e327e258013a94440` |
-| `speeches.txt.xz` | inaugural and State of the Union addresses of United States presidents | public domain | `nltk/nltk_data` at `5db857e6f7df11eabb5e5665836db9ec8df07e28`, `packages/corpora/{inaugural,state_union}.zip` |
-
-LitBank: David Bamman, Sejal Popat and Sheng Shen, “An Annotated Dataset of Literary Entities”, NAACL 2019. CC BY 4.0:
-<https://creativecommons.org/licenses/by/4.0/>. The texts were cut into passages; nothing else was changed.
-
-## The Algorithms: MIT License
-
-Copyright (c) 2016-present The Algorithms and contributors (<https://github.com/TheAlgorithms/Python>)
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
-files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
-modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
-Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
-
-
 def starts(text: str) -> list[int]:
     """Where a paragraph (or, in a text of few paragraphs, a line) begins."""
     found = [0, *(m.end() for m in re.finditer(r"\n\n+(?=\S)", text))]
@@ -139,11 +103,11 @@ def write(folder: Path, target: Path, tokenizer: Tokenizer) -> dict[str, int]:
             counts[f"{part}/{style}".lstrip("/")] = sum(
                 len(e.ids) for e in tokenizer.encode_batch(chosen, add_special_tokens=False)
             )
-    (target / "LICENCES.md").write_text(LICENCES, encoding="utf-8")
     return counts
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description="Cut the demo's own texts from the corpus.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True)

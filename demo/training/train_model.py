@@ -1,4 +1,4 @@
-"""Trains the demo's language model: GPT-2's architecture, 4 layers of width 256, next-token cross entropy.
+r"""Trains the demo's language model: GPT-2's architecture, 4 layers of width 256, next-token cross entropy.
 
 Hidden matrices by Muon (Jordan et al. 2024, `torch.optim.Muon`), the rest by AdamW; a short warm-up, a constant rate,
 then a linear fall to zero over the last `--cooldown` of the tokens. bfloat16 autocast. Every few minutes a checkpoint
@@ -7,7 +7,7 @@ is written beside and renamed; a second run goes on from it, also with another `
 Cost: on two cores with bfloat16 instructions about 30 million tokens an hour; 2 GB of memory. glibc must keep freed
 memory rather than hand it back to the kernel, or the same takes twice as long:
 
-    MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=4000000000 \\
+    MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=4000000000 \
         python -m demo.training.train_model --corpus CORPUS --work WORK --tokens 45_000_000
 """
 
@@ -148,6 +148,7 @@ def export(model: GPT2LMHeadModel, folder: Path, losses: dict[str, float], seen:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description="Train the demo's language model.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)

@@ -6,9 +6,9 @@ each layer is then trained on its own with SAELens's `SAETrainer`, so that a sec
 are missing. Inputs are scaled to a mean norm of √d_in while training, and the scale is folded into the weights after.
 
 Method: BatchTopK (Bussmann et al. 2024, https://arxiv.org/abs/2412.06410): on average `k` features a token are kept, by
-one threshold for the whole batch, and SAELens saves the result as a JumpReLU SAE. The threshold of a batch is taken from
-some of its rows, which costs a tenth of sorting all of them; the saved one is measured at the end, in float32, so that
-the mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary loss).
+one threshold for the whole batch, and SAELens saves the result as a JumpReLU SAE. A batch's threshold is taken from some
+of its rows, which costs a tenth of sorting all of them; the saved one is measured at the end, in float32, so that the
+mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary loss).
 
 Cost: see `COST`. Environment as for `train_model`: glibc must keep freed memory.
 
@@ -18,12 +18,16 @@ Cost: see `COST`. Environment as for `train_model`: glibc must keep freed memory
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +122,10 @@ def residuals(model: GPT2LMHeadModel, rows: corpus.Tokens) -> list[torch.Tensor]
     return [h[text] for h in hidden[: model.config.n_layer]]
 
 
-def cache_activations(model: GPT2LMHeadModel, rows: corpus.Tokens, folder: Path, batch: int = 64) -> list[Activations]:
-    """The activations of every layer, memory-mapped from `folder`; written there unless they are there already."""
+def cache_activations(
+    model: GPT2LMHeadModel, rows: corpus.Tokens, folder: Path, batch: int = 64
+) -> tuple[list[Path], tuple[int, int]]:
+    """A raw float16 file a layer in `folder`, and their shape `[tokens, d_model]`; written unless they are there."""
     layers, width = model.config.n_layer, model.config.n_embd
     count = int((rows != END).sum())
     paths = [folder / f"{layer}-{count}.f16" for layer in range(layers)]
@@ -132,7 +138,7 @@ def cache_activations(model: GPT2LMHeadModel, rows: corpus.Tokens, folder: Path,
         for file, path in zip(files, paths, strict=True):
             file.close()
             os.replace(path.with_suffix(".tmp"), path)
-    return [np.memmap(p, dtype=np.float16, mode="r", shape=(count, width)) for p in paths]
+    return paths, (count, width)
 
 
 def batches(values: Activations, size: int, seed: int) -> Iterator[torch.Tensor]:
@@ -151,11 +157,10 @@ def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) 
     """A trained SAE of one layer, its scale folded in and its threshold not yet measured."""
     torch.manual_seed(seed)
     metadata = SAEMetadata(
-        model_name="demo", hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
+        model_name="scribe-4l", hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
         context_size=CONTEXT, prepend_bos=True, exclude_special_tokens=True, model_class_name="AutoModelForCausalLM",
         model_from_pretrained_kwargs={}, seqpos_slice=[None],
-        dataset_path="demo training text: novels, country profiles, technical proposals, Python, speeches",
-        training_tokens=recipe.tokens,
+        dataset_path="the demo's training text: novels, country profiles, technical proposals, Python, speeches",
     )  # fmt: skip
     config = BatchTopKTrainingSAEConfig(
         d_in=values.shape[1], d_sae=recipe.width, k=recipe.k, normalize_activations="expected_average_only_in",
@@ -182,8 +187,9 @@ def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) 
 
 @torch.no_grad()
 def initialise(sae: BatchTopKTrainingSAE, values: Activations, sample: int = 65_536) -> float:
-    """Starts features at data: each decoder row is a token's activation less the mean, of norm 1, and the encoder its
-    transpose; the output bias is the mean. Few features are dead from the start. Returns the scale of the inputs.
+    """Starts features at data, so that few are dead from the start; returns the scale of the inputs.
+
+    Each decoder row is a token's activation less the mean, of norm 1; the encoder is its transpose, `b_dec` the mean.
     """
     pick = np.sort(np.random.default_rng(2).choice(len(values), min(sample, len(values)), replace=False))
     x = torch.from_numpy(values[pick]).float()
@@ -220,29 +226,57 @@ def save(sae: BatchTopKTrainingSAE, folder: Path) -> None:
     os.replace(beside, folder)
 
 
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the model's weights."""
+    return hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
+
+
+def current(folder: Path, model: str, recipe: Recipe) -> bool:
+    """Whether `folder` holds an SAE of this model by this recipe."""
+    try:
+        metadata = json.loads((folder / "cfg.json").read_text())["metadata"]
+    except FileNotFoundError:
+        return False
+    return metadata.get("model_sha256") == model and metadata.get("recipe") == asdict(recipe)
+
+
+def make(paths: list[Path], shape: tuple[int, int], recipe: Recipe, model: str, target: Path, layer: int) -> str:
+    """One layer from its cached activations to its folder, in a process of its own; says what it did."""
+    torch.set_num_threads(1)  # two layers side by side are faster than one on two cores
+    started = time.time()
+    values: Activations = np.memmap(paths[layer], dtype=np.float16, mode="r", shape=shape)
+    sae = train_layer(values, layer, recipe)
+    calibrate(sae, values, recipe.k)
+    sae.cfg.metadata.model_sha256 = model
+    sae.cfg.metadata.recipe = asdict(recipe)
+    save(sae, target / f"{layer}-res")
+    return f"layer {layer}: {time.time() - started:.0f} s, threshold {float(sae.topk_threshold):.3f}"
+
+
 def train(folder: Path, work: Path, model_path: Path, target: Path, layers: list[int], recipe: Recipe) -> None:
-    """Every layer of `layers` that `target` does not hold yet."""
-    missing = [layer for layer in layers if not (target / f"{layer}-res" / "cfg.json").exists()]
+    """Every layer of `layers` that `target` does not hold yet, as many side by side as there are cores."""
+    mark = fingerprint(model_path)
+    missing = [layer for layer in layers if not current(target / f"{layer}-res", mark, recipe)]
     if not missing:
         return
     model = GPT2LMHeadModel.from_pretrained(model_path, dtype=torch.float32).eval()
-    tokenizer = corpus.train_tokenizer(folder, model_path / "tokenizer.json")
-    streams = corpus.streams(folder, work, tokenizer)
+    streams = corpus.streams(folder, work, corpus.train_tokenizer(folder, model_path / "tokenizer.json"))
     rows = recipe.distinct // (CONTEXT - 1)
     text = corpus.epoch({s: streams[s, "train"] for s in corpus.STYLES}, CONTEXT, rows, END, np.random.default_rng(7))
     started = time.time()
-    cached = cache_activations(model, text, target / "activations")
-    print(f"activations of {len(cached[0]):,} tokens, {time.time() - started:.0f} s", flush=True)
-    for layer in missing:
-        started = time.time()
-        sae = train_layer(cached[layer], layer, recipe)
-        calibrate(sae, cached[layer], recipe.k)
-        save(sae, target / f"{layer}-res")
-        print(f"layer {layer}: {time.time() - started:.0f} s, threshold {float(sae.topk_threshold):.3f}", flush=True)
-    shutil.rmtree(target / "activations")
+    kept = target / f"activations-{mark[:8]}"
+    paths, shape = cache_activations(model, text, kept)
+    print(f"activations of {shape[0]:,} tokens: {time.time() - started:.0f} s", flush=True)
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(min(cores, len(missing)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        for line in pool.map(partial(make, paths, shape, recipe, mark, target), missing):
+            print(line, flush=True)
+    if all(current(target / f"{layer}-res", mark, recipe) for layer in range(len(paths))):
+        shutil.rmtree(kept)
 
 
 def main() -> None:
+    """The command."""
     recipe = Recipe()
     parser = argparse.ArgumentParser(description="Train the demo's sparse autoencoders.")
     parser.add_argument("--corpus", type=Path, required=True)
@@ -250,12 +284,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the model's folder; WORK/model unless given")
     parser.add_argument("--target", type=Path, help="where the SAEs go; WORK/saes unless given")
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3])
-    parser.add_argument("--tokens", type=int, default=recipe.tokens)
-    parser.add_argument("--distinct", type=int, default=recipe.distinct)
-    parser.add_argument("--k", type=float, default=recipe.k)
+    parser.add_argument("--tokens", type=int, default=recipe.tokens, help="tokens trained on")
+    parser.add_argument("--distinct", type=int, default=recipe.distinct, help="tokens whose activations are on disk")
+    parser.add_argument("--k", type=float, default=recipe.k, help="active features a token")
     args = parser.parse_args()
-    recipe = Recipe(k=args.k, tokens=args.tokens, distinct=args.distinct)
-    train(args.corpus, args.work, args.model or args.work / "model", args.target or args.work / "saes", args.layers, recipe)
+    recipe = replace(recipe, k=args.k, tokens=args.tokens, distinct=args.distinct)
+    model, target = args.model or args.work / "model", args.target or args.work / "saes"
+    train(args.corpus, args.work, model, target, args.layers, recipe)
 
 
 if __name__ == "__main__":

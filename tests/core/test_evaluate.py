@@ -23,8 +23,9 @@ BOS = 0
 def model() -> HookedTransformer:
     torch.manual_seed(0)
     config = HookedTransformerConfig(
-        n_layers=2, d_model=24, n_ctx=16, n_heads=2, d_head=12, d_vocab=50, act_fn="gelu_new", normalization_type="LN", seed=1
-    )
+        n_layers=2, d_model=24, n_ctx=16, n_heads=2, d_head=12, d_vocab=50, act_fn="gelu_new", normalization_type="LN",
+        seed=1,
+    )  # fmt: skip
     return HookedTransformer(config).eval()
 
 
@@ -91,7 +92,8 @@ def test_padding_and_batches_change_nothing(model: HookedTransformer, monkeypatc
     monkeypatch.setattr("core.evaluate.reconstruction._LOGITS", 1)
     alone, _ = reconstruction(model, sae, HOOK, padded, lengths, special={BOS}, dataset="")
     assert together.tokens == alone.tokens == int((lengths - 1).sum()) - 1
-    for name in ("l0", "explained_variance", "dead_fraction", "ce_loss", "ce_loss_spliced", "ce_loss_zero", "ce_loss_score"):
+    names = ["l0", "explained_variance", "dead_fraction", "ce_loss", "ce_loss_spliced", "ce_loss_zero", "ce_loss_score"]
+    for name in names:
         assert getattr(together, name) == pytest.approx(getattr(alone, name), rel=1e-5), name
 
 
@@ -113,5 +115,6 @@ def test_naive(model: HookedTransformer) -> None:
 
 
 def test_nothing_to_count(model: HookedTransformer) -> None:
+    only_bos = torch.zeros(2, 1, dtype=torch.int64)
     with pytest.raises(BadInput, match="nothing to evaluate"):
-        reconstruction(model, autoencoder("topk"), HOOK, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2), special={BOS}, dataset="")
+        reconstruction(model, autoencoder("topk"), HOOK, only_bos, torch.ones(2), special={BOS}, dataset="")

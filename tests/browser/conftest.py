@@ -1,0 +1,94 @@
+"""Chromium and the real server on the built-in demo; skipped, with the reason, where either is missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.live import ROOT, Server
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DEMO = ROOT / "demo" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """A browser for all tests; each opens contexts of its own."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server as `make demo` starts it, with a data root of its own."""
+    if not any(DEMO.glob("*/*/source.json")):
+        pytest.skip("The built-in demo has no data: python -m core build demo/demo.yaml")
+    with Server(tmp_path_factory.mktemp("data"), demo=str(DEMO)) as server:
+        yield server
+
+
+@pytest.fixture
+def visit(chromium: object, demo: Server) -> Iterator[Callable[..., Visit]]:
+    """Opens a page as a visitor with a screen and a theme; every visit is checked when it ends."""
+    visits: list[Visit] = []
+
+    def open_(path: str, width: int = 1440, theme: str = "light") -> Visit:
+        visits.append(Visit(chromium, demo.url, path, width, theme))
+        return visits[-1]
+
+    yield open_
+    for done in visits:
+        done.leave()
+
+
+class Visit:
+    """A browser window of a stranger: what they open, and what went wrong behind it."""
+
+    def __init__(self, browser: object, base: str, path: str, width: int, theme: str) -> None:
+        self.base = base
+        self.wrong: list[str] = []
+        size = {"width": width, "height": 900}
+        self.context = browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 600)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=base)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("console", self._console)
+        self.page.on("request", self._request)
+        self.page.goto(base + path)
+        self.page.wait_for_selector(".fs-title")
+
+    def _console(self, message: object) -> None:
+        # Streamlit's client looks for its server beside a deep link first, and then at the root.
+        if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
+            self.wrong.append(f"console: {message.text} {message.location}")
+
+    def _request(self, request: object) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.wrong.append(f"external request: {request.url}")
+
+    def fits(self) -> None:
+        """Nothing is wider than the window."""
+        wide = self.page.evaluate(
+            """() => [document.documentElement, document.querySelector('[data-testid="stMain"]')]
+                 .filter(e => e.scrollWidth > innerWidth).map(e => e.tagName + ' ' + e.scrollWidth)"""
+        )
+        assert not wide, (self.page.url, wide)
+
+    def leave(self) -> None:
+        """Ends the visit; nothing may have gone wrong behind it."""
+        self.context.close()
+        assert not self.wrong, self.wrong
