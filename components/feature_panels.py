@@ -49,7 +49,7 @@ def header(record: FeatureRecord) -> Html:
     kind = {"neurons": "neuron", "directions": "direction"}.get(source.kind, "feature")
     title = record.label or f"{kind.capitalize()} {key.index}"
     name = f"{kind} {key.index} · " if record.label else ""
-    about = "tokens on which it is strongest" if record.label else "no tokens to name it by"
+    about = "tokens over-represented where it is strong" if record.label else "no tokens to name it by"
     return Html(
         f'<div class="fs-head">{crumbs(record)}<div class="fs-actions">{before}{after}'
         f"{link(links.random_feature(source.key), '⚄ Random', 'fs-btn')}{jump}"

@@ -1,7 +1,7 @@
 """Errors that a reader can act on: each message says what was wrong, where, and what would do.
 
-Everything `core` raises on purpose is a `WorkbenchError`; the API turns its `status` into an HTTP status, pages show the
-message, the command line prints it and exits with 2.
+Everything `core` raises on purpose is a `WorkbenchError`; the API turns its `status` into an HTTP status, pages show
+the message, the command line prints it and exits with 2.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from core.errors import BadInput
 Kind = Literal["sae", "transcoder", "neurons", "directions"]
 GroupKind = Literal["diverse", "raw", "interval", "random"]
 
+LONGEST = 96
+"""Characters of an id at most: it names a folder."""
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCE = re.compile(r"([0-9]{1,4})-([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)(?:__([A-Za-z0-9._-]+))?")
 
@@ -28,11 +30,15 @@ class SourceKey:
     source_id: str
 
     def __post_init__(self) -> None:
-        if not _SLUG.fullmatch(self.model_id):
-            raise BadInput(f"“{self.model_id}” is not a model id: letters, digits, “.”, “_” and “-” only.")
-        if not _SOURCE.fullmatch(self.source_id):
+        if not _SLUG.fullmatch(self.model_id) or len(self.model_id) > LONGEST:
             raise BadInput(
-                f"“{self.source_id}” is not a source id: it is <layer>-<set>, for example 8-res-jb or 8-res-jb__32k."
+                f"“{self.model_id[:LONGEST]}” is not a model id: letters, digits, “.”, “_” and “-” only, "
+                f"at most {LONGEST}."
+            )
+        if not _SOURCE.fullmatch(self.source_id) or len(self.source_id) > LONGEST:
+            raise BadInput(
+                f"“{self.source_id[:LONGEST]}” is not a source id: it is <layer>-<set>, "
+                "for example 8-res-jb or 8-res-jb__32k."
             )
 
     @classmethod
@@ -78,7 +84,8 @@ class FeatureKey:
         parts = text.strip().strip("/").split("/")
         if len(parts) != 3 or not re.fullmatch(r"[0-9]{1,12}", parts[2]):
             raise BadInput(
-                f"“{text}” does not name a feature: write <model>/<source>/<index>, for example gpt2-small/8-res-jb/123."
+                f"“{text}” does not name a feature: write <model>/<source>/<index>, "
+                "for example gpt2-small/8-res-jb/123."
             )
         return cls(parts[0], parts[1], int(parts[2]))
 
@@ -191,8 +198,7 @@ class Token:
 
     id: int
     text: str
-    """What this token adds to the text. A character that several tokens share stands on the last of them; the earlier ones
-    are empty."""
+    """What this token adds to the text; of tokens that share a character the last has it, the others are empty."""
     special: bool = False
     """BOS and the like: left out of every statistic."""
     partial: bool = False
@@ -290,7 +296,7 @@ class FeatureRecord:
     key: FeatureKey
     source: SourceRecord
     label: str
-    """A few words drawn from the data: the tokens on which it is strongest."""
+    """Tokens over-represented where the feature is strong: enough to tell it from others, not an explanation."""
     active: int
     """Counted tokens on which the feature is active."""
     density: float
@@ -352,7 +358,7 @@ class FeatureRow:
     maximum: float
     active: int
     label: str
-    """Tokens on which it is strongest."""
+    """Tokens over-represented where it is strong."""
     promotes: str
     """Tokens that it raises most."""
 

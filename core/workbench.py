@@ -1,7 +1,7 @@
 """The one front door: pages, API, embeds, command line and notebooks all call this and get the same records.
 
-A method a job. Opening a workbench and browsing touch no tensor and import no torch; the jobs that run a model import it
-on first need and keep model and weights in the process (`core.models.pool`).
+A method a job. Opening a workbench and browsing touch no tensor and import no torch; the jobs that run a model import
+it on first need and keep model and weights in the process (`core.models.pool`).
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Workbench:
         return FeatureKey(chosen.model_id, chosen.source_id, int(random.choice(living)))
 
     def resolve(self, text: str, *, near: SourceKey | FeatureKey | None = None) -> FeatureKey | SourceKey:
-        """What a person pasted: an id, `8-res-jb:123`, a Neuronpedia or Featurescope link, or an index beside `near`."""
+        """What a person pasted: an id, `8-res-jb:123`, a link to a feature, or an index beside `near`."""
         found = resolve(text, [s.key for s in self.catalog.sources()], near)
         if isinstance(found, FeatureKey):
             width = self.source(found.source).width
@@ -184,11 +184,17 @@ class Workbench:
         return self._model_slot(model_id).state == "ready"
 
     def evaluate(
-        self, key: SourceKey | str, *, texts: Path | None = None, tokens: int | None = None, progress: Progress | None = None
+        self,
+        key: SourceKey | str,
+        *,
+        texts: Path | None = None,
+        tokens: int | None = None,
+        progress: Progress | None = None,
     ) -> tuple[Figures, Figures]:
-        """(figures without BOS, figures with BOS) of a source on the build's prompts, or on the texts of a file or folder.
+        """(figures without BOS, figures with BOS) of a source.
 
-        The figures are kept beside the source in the writable root, and the catalog shows the newest.
+        Measured on the build's prompts, or on the texts of a file or folder. They are kept beside the source in the
+        writable root, and the catalog shows the newest.
         """
         from core.evaluate.run import evaluate
 
@@ -199,7 +205,14 @@ class Workbench:
         target = self.settings.data / name.model_id / name.source_id
         with slot.lock:
             figures = evaluate(
-                entry, model, source, self._open.get(entry.folder), target, texts=texts, tokens=tokens, progress=progress
+                entry,
+                model,
+                source,
+                self._open.get(entry.folder),
+                target,
+                texts=texts,
+                tokens=tokens,
+                progress=progress,
             )
         self.catalog.refresh()
         return figures
@@ -224,7 +237,8 @@ class Workbench:
         for n, text in enumerate(texts):
             if len(text) > self.settings.max_characters:
                 raise BadInput(
-                    f"Text {n + 1} is too long: {len(text):,} characters, and at most {self.settings.max_characters:,} are read."
+                    f"Text {n + 1} is too long: {len(text):,} characters, and at most "
+                    f"{self.settings.max_characters:,} are read."
                 )
         return texts
 

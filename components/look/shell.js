@@ -28,7 +28,11 @@ async function copy(text, button) {
 function onClick(event) {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
   const copier = find(event, n => n.dataset && "copy" in n.dataset)
-  if (copier) { copy(copier.dataset.copy || location.href, copier); return }
+  if (copier) {
+    const text = copier.dataset.copy || location.href
+    copy(text.startsWith("/") ? location.origin + text : text, copier)  // a path of this server works anywhere as a whole address
+    return
+  }
   const filler = find(event, n => n.dataset && "fill" in n.dataset)
   if (filler) {
     const field = document.querySelector(filler.dataset.target)

@@ -1,8 +1,8 @@
 """The build's configuration file, read and checked before any work.
 
 Knows every key of the format and nothing of tensors. What needs the model to check (whether it has a hook, whether a
-shape fits) is checked by `core.build.run` right after loading, still before the first pass. Errors name the key, what was
-found and what would do.
+shape fits) is checked by `core.build.run` right after loading, still before the first pass. Errors name the key, what
+was found and what would do.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadConfig, BadInput
 from core.records import SourceKey
+
+
+def _a_name(value: str) -> str:
+    if not value or "\0" in value:
+        raise ValueError("must be text")
+    return value
+
+
+Place = Annotated[str, AfterValidator(_a_name)]
+"""A path, repository, hook or other name of something."""
 
 
 class _Strict(BaseModel):
@@ -29,10 +39,10 @@ class ModelConfig(_Strict):
     """Which model: a TransformerLens name, a local Hugging Face folder or a hub repository."""
 
     id: str
-    transformer_lens: str | None = None
-    path: str | None = None
-    hub: str | None = None
-    revision: str | None = None
+    transformer_lens: Place | None = None
+    path: Place | None = None
+    hub: Place | None = None
+    revision: Place | None = None
     name: str | None = None
     description: str = ""
 
@@ -55,12 +65,12 @@ class ReleaseConfig(_Strict):
 class SaeConfig(_Strict):
     """Where an SAE is: a SAELens release, a SAELens folder or a hub repository's folder."""
 
-    release: str | None = None
-    sae_id: str | None = None
-    path: str | None = None
-    hub: str | None = None
-    folder: str | None = None
-    revision: str | None = None
+    release: Place | None = None
+    sae_id: Place | None = None
+    path: Place | None = None
+    hub: Place | None = None
+    folder: Place | None = None
+    revision: Place | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> SaeConfig:
@@ -76,7 +86,7 @@ class SourceConfig(_Strict):
 
     id: str
     sae: SaeConfig | None = None
-    neurons: str | None = None
+    neurons: Place | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> SourceConfig:
@@ -88,12 +98,12 @@ class SourceConfig(_Strict):
 class DatasetConfig(_Strict):
     """The texts: files (a pattern, documents between separators) or a data set on the hub."""
 
-    path: str | None = None
+    path: Place | None = None
     separator: str = "\n<|endoftext|>\n"
-    hub: str | None = None
+    hub: Place | None = None
     split: str = "train"
     text: str = "text"
-    name: str | None = None
+    name: Place | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetConfig:
@@ -156,7 +166,7 @@ class BuildConfig(_Strict):
         return self.weights_spec(source).origin if not (source.sae and source.sae.path) else source.sae.path
 
     def files(self) -> list[Path]:
-        """The files that `dataset.path` names, sorted by name; the folder of the configuration is no part of the pattern."""
+        """The files that `dataset.path` names, sorted; the configuration's own folder is no part of the pattern."""
         pattern = os.path.expanduser(self.dataset.path or "")
         found = (self.folder / name for name in glob.glob(pattern, root_dir=self.folder, recursive=True))
         return sorted(path.resolve() for path in found if path.is_file())
@@ -188,18 +198,25 @@ def read_config(path: Path) -> BuildConfig:
 
 def _check(config: BuildConfig, path: Path) -> None:
     """What pydantic cannot see: ids, and whether local files are there."""
-    for n, source in enumerate(config.sources):
+    ids = [
+        ("model.id", config.model.id, "0-x"),
+        *((f"sources.{n}.id", "x", s.id) for n, s in enumerate(config.sources)),
+    ]
+    for where, model_id, source_id in ids:
         try:
-            SourceKey(config.model.id, source.id)
+            SourceKey(model_id, source_id)
         except BadInput as error:
-            raise BadConfig(f"{path}: sources.{n}.id: {error}") from None
+            raise BadConfig(f"{path}: {where}: {error}") from None
+    for n, source in enumerate(config.sources):
         if source.sae and source.sae.path and not (config.place(source.sae.path) / "cfg.json").is_file():
             raise BadConfig(
                 f"{path}: sources.{n}.sae.path: {config.place(source.sae.path)} is no SAELens folder (cfg.json and "
                 "sae_weights.safetensors)."
             )
     if config.model.path and not (config.place(config.model.path) / "config.json").is_file():
-        raise BadConfig(f"{path}: model.path: {config.place(config.model.path)} is no Hugging Face folder (config.json).")
+        raise BadConfig(
+            f"{path}: model.path: {config.place(config.model.path)} is no Hugging Face folder (config.json)."
+        )
     if config.dataset.path and not config.files():
         raise BadConfig(f"{path}: dataset.path: no file matches {config.place(config.dataset.path)}.")
 

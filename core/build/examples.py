@@ -4,8 +4,8 @@ Four kinds of group, following `neuronpedia.md` section 7 and SAEDashboard's com
 
 - diverse: the strongest prompts, at most one entry a prompt (its peak). A prompt whose context at the peak is
   near-identical to a stronger one's is folded into that one and counted. Two contexts are near-identical if the peak is
-  the same token of the same word and at least `SAME` of the `BEFORE` tokens before and `AFTER` after it are the same; so
-  the same token inside another word is never merged with the word, whatever stands around it.
+  the same token of the same word and at least `SAME` of the `BEFORE` tokens before and `AFTER` after it are the same;
+  so the same token inside another word is never merged with the word, whatever stands around it.
 - raw: the strongest tokens as they come.
 - interval: the range of values in equal steps, each (low, high]; of each step a few tokens, drawn by a hash of
   (feature, token) so that the draw does not depend on the order of the pass, at most one a prompt.
@@ -28,7 +28,9 @@ TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5
 BEFORE, AFTER, SAME = 8, 2, 8
 KINDS = ("diverse", "raw", "interval", "random")
 
-U32, F32, I64 = NDArray[np.uint32], NDArray[np.float32], NDArray[np.int64]
+U32 = NDArray[np.uint32]
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Texts:
     """[total]: the prompt of each token."""
     word: NDArray[np.uint64]
     """[total]: a hash of the word that the token stands in and of its place in it."""
+    frequency: NDArray[np.float64]
+    """[ids]: share of each id among all tokens."""
 
     @classmethod
     def of(cls, prompts: list[U32], vocabulary: Vocabulary) -> Texts:
@@ -51,7 +55,7 @@ class Texts:
         starts = np.concatenate([[0], np.cumsum(lengths)])
         tokens = np.concatenate(prompts)
         prompt = np.repeat(np.arange(len(prompts), dtype=np.uint32), lengths)
-        return cls(tokens, starts, prompt, _words(tokens, starts, vocabulary))
+        return cls(tokens, starts, prompt, _words(tokens, starts, vocabulary), np.bincount(tokens) / len(tokens))
 
     def windows(self, positions: I64) -> NDArray[np.int64]:
         """[n, BEFORE + 1 + AFTER] ids around each position; -1 outside its prompt."""
@@ -99,7 +103,9 @@ class Group:
     members: list[I64]
 
 
-def choose(feature: int, positions: U32, values: F32, texts: Texts, counted: int, edges: list[tuple[float, float]]) -> list[Group]:
+def choose(
+    feature: int, positions: U32, values: F32, texts: Texts, counted: int, edges: list[tuple[float, float]]
+) -> list[Group]:
     """The groups of one feature from its non-zeros in token order; `edges` are the interval's (low, high]."""
     if not len(positions):
         return []
@@ -134,7 +140,9 @@ def _diverse(order: I64, where: I64, prompt: U32, texts: Texts, bounds: tuple[fl
     _, first = np.unique(prompt[order], return_index=True)
     left = order[np.sort(first)]
     windows, words = texts.windows(where[left]), texts.word[where[left]]
-    rows, repeats, members = [], [], []
+    rows: list[np.int64] = []
+    repeats: list[int] = []
+    members: list[I64] = []
     while len(left) and len(rows) < TOP:
         # the peak is one of the equal ones, hence “more than”
         same = (words == words[0]) & ((windows == windows[0]).sum(1) > SAME)

@@ -1,12 +1,12 @@
 """Sums over all counted tokens: what correlations need, and the exact figures of dense sources.
 
-For a sparse source: sums of the hook's coordinates, their squares, and features × coordinates. For a dense one (neurons):
-sums, squares, extremes, features × features and a histogram, over every counted token and not only the stored tails.
-Pearson's r of f and g from sums: (E fg - E f E g) / (sd f sd g); the cosine: Σ fg / sqrt(Σ f² Σ g²).
+For a sparse source: sums of the hook's coordinates, their squares, and features × coordinates. For a dense one
+(neurons): sums, squares, extremes, features × features and a histogram, over every counted token and not only the
+stored tails. Pearson's r of f and g from sums: (E fg - E f E g) / (sd f sd g); the cosine: Σ fg / sqrt(Σ f² Σ g²).
 
-Coordinates and neurons may lie far from zero and hardly vary, so that E fg and E f E g would cancel to noise. Their sums are
-therefore of x - shift, the shift being the first counted token's value: a constant coordinate has exactly no spread. Products
-are taken in float32 within a batch and summed in float64 over batches.
+Coordinates and neurons may lie far from zero and hardly vary, so that E fg and E f E g would cancel to noise. Their
+sums are therefore of x - shift, the shift being the first counted token's value: a constant coordinate has exactly no
+spread. Products are taken in float32 within a batch and summed in float64 over batches.
 """
 
 from __future__ import annotations

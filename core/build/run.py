@@ -1,8 +1,8 @@
 """The build: prompts, one pass of the model for all sources, then every source from its non-zeros.
 
-The pass stops after the last hook that any source needs. Special tokens (BOS and the like) are run, since the model needs
-them, but are neither encoded nor counted. Each source is written complete or not at all; one that is there already, made
-by the same configuration from the same weights and texts, is left as it is.
+The pass stops after the last hook that any source needs. Special tokens (BOS and the like) are run, since the model
+needs them, but are neither encoded nor counted. Each source is written complete or not at all; one that is there
+already, made by the same configuration from the same weights and texts, is left as it is.
 
 Cost: one forward pass and one encoder product a token and source; memory of the non-zeros, 12 bytes each, and of the
 prompts.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,17 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
     tell = progress or (lambda what, done, of: None)
     tell("loading the model", 0, 1)
     model = loading.load(
-        config.model_spec(), device=device, dtype=config.dtype, name=config.model.name, description=config.model.description
+        config.model_spec(),
+        device=device,
+        dtype=config.dtype,
+        name=config.model.name,
+        description=config.model.description,
     )
     running = _sources(config, model, device)
     if config.context > model.context:
-        raise BadConfig(f"context: {config.context} is more than the {model.context} tokens that {config.model.id} can read.")
+        raise BadConfig(
+            f"context: {config.context} is more than the {model.context} tokens that {config.model.id} can read."
+        )
     tell("reading texts", 0, 1)
     prompts = cut(config, model.tokenizer, model.bos)
     texts = Texts.of(prompts.tokens, model.vocabulary)
@@ -87,7 +94,7 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
         while waiting:
             one = waiting.pop(0)  # frees its non-zeros before the next is grouped
             finished = _finish(config, root, one, model, prompts, texts, int(counted.sum()), W_U)
-            records.append(write_source_folder(finished, lambda d, o, s=one.key: tell(f"writing {s.source_id}", d, o)))
+            records.append(write_source_folder(finished, partial(tell, f"writing {one.key.source_id}")))
     return BuildReport(
         sources=tuple(records), seconds=time.monotonic() - begun, tokens=int(counted.sum()), skipped=skipped
     )
@@ -99,12 +106,15 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
     running = []
     for n, one in enumerate(config.sources):
         key = SourceKey(config.model.id, one.id)
-        if one.neurons:
-            check_hooks(model, [one.neurons])
-        source = dictionary.load(
-            config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model_sha
-        )
-        check_hooks(model, [source.hook])
+        try:
+            if one.neurons:
+                check_hooks(model, [one.neurons])
+            source = dictionary.load(
+                config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model_sha
+            )
+            check_hooks(model, [source.hook])
+        except BadConfig as error:
+            raise BadConfig(f"sources.{n}: {error}") from error
         if hook_layer(source.hook) != key.layer:
             raise BadConfig(f"sources.{n}.id: {one.id} says layer {key.layer}, but its hook is {source.hook}.")
         coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
@@ -122,8 +132,8 @@ def _check_shapes(model: loading.LoadedModel, running: list[Running]) -> None:
         found = cache[r.source.hook].shape[-1]
         if found != r.source.d_in:
             raise BadConfig(
-                f"{r.config.id}: its encoder takes {r.source.d_in} numbers, but {r.source.hook} of {model.manifest.spec.id} "
-                f"has {found}."
+                f"{r.config.id}: its encoder takes {r.source.d_in} numbers, but {r.source.hook} of "
+                f"{model.manifest.spec.id} has {found}."
             )
 
 
@@ -133,7 +143,9 @@ def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 @torch.no_grad()
-def _pass(model: loading.LoadedModel, running: list[Running], prompts: Prompts, counted: NDArray[np.bool_], tell: Progress) -> None:
+def _pass(
+    model: loading.LoadedModel, running: list[Running], prompts: Prompts, counted: NDArray[np.bool_], tell: Progress
+) -> None:
     """Runs every prompt once and hands the hooks' activations to every source."""
     hooks = sorted({r.source.hook for r in running})
     per = max(1, TOKENS_PER_BATCH // max(map(len, prompts.tokens)))
@@ -142,7 +154,7 @@ def _pass(model: loading.LoadedModel, running: list[Running], prompts: Prompts, 
     for first in range(0, len(prompts.tokens), per):
         rows = prompts.tokens[first : first + per]
         lengths = torch.tensor([len(r) for r in rows])
-        ids = pad([r.astype(np.int64) for r in rows])
+        ids = pad([r.tolist() for r in rows])
         cache = capture(model, ids, hooks)
         real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
         begin, end = int(starts[first]), int(starts[first + len(rows)])
@@ -176,7 +188,14 @@ def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
 
 
 def _finish(
-    config: BuildConfig, root: Path, r: Running, model: loading.LoadedModel, prompts: Prompts, texts: Texts, counted: int, W_U: torch.Tensor
+    config: BuildConfig,
+    root: Path,
+    r: Running,
+    model: loading.LoadedModel,
+    prompts: Prompts,
+    texts: Texts,
+    counted: int,
+    W_U: torch.Tensor,
 ) -> Finished:
     """All that writing a source needs."""
     tails = None if r.tails is None else (to_numpy(r.tails[0]), to_numpy(r.tails[1]))
@@ -184,10 +203,11 @@ def _finish(
     if weights.path:
         weights = replace(weights, path=relative(Path(weights.path), root))
     return Finished(
-        folder=root / r.key.model_id / r.key.source_id, key=r.key, origin=config.weights_origin(r.config), source=r.source, weights=weights,
-        grouped=r.nonzeros.grouped(), coordinates=r.coordinates, dense=r.dense, tails=tails, texts=texts, prompts=prompts,
-        counted=counted, vocabulary=model.vocabulary, W_U=W_U, store=config.store, compact=config.compact, release=_release(config),
-        build=_stamp(config, r, prompts), context=config.context, dtype=config.dtype,
+        folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
+        origin=config.weights_origin(r.config), grouped=r.nonzeros.grouped(), coordinates=r.coordinates, dense=r.dense,
+        tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
+        store=config.store, compact=config.compact, release=_release(config), build=_stamp(config, r, prompts),
+        context=config.context, dtype=config.dtype,
     )  # fmt: skip
 
 
@@ -200,7 +220,9 @@ def _release(config: BuildConfig) -> ReleaseRecord:
 
 def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
     """What the source depends on; two builds with the same stamp give the same numbers."""
-    parameters = config.model_dump(mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"})
+    parameters = config.model_dump(
+        mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"}
+    )
     return parameters | {
         "model_sha256": r.model_sha256, "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,
         "hook": r.source.hook,

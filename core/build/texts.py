@@ -1,9 +1,10 @@
 """From a dataset to prompts: documents read, tokenised and cut.
 
 A prompt is BOS (if the model has one) and up to `context` - 1 tokens of a document. `first` takes each document's
-beginning, `chunks` all of it in consecutive pieces, `packed` runs documents together with BOS between them and cuts that
-stream, as SAELens's `ActivationsStore` does. Texts are tokenised without special tokens, in the order of the files. A
-document's number is its place in the dataset, whatever the order in which documents are taken; empty ones count.
+beginning, `chunks` all of it in consecutive pieces, `packed` runs documents together with BOS between them and cuts
+that stream, as SAELens's `ActivationsStore` does. Texts are tokenised without special tokens, in the order of the
+files. A document's number is its place in the dataset, whatever the order in which documents are taken; empty ones
+count.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def _from_hub(config: BuildConfig) -> Iterator[tuple[str, str]]:
 
 def _read(path: Path) -> str:
     """A text file, plain or compressed by its ending."""
-    opener = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
+    compressed: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+    opener = compressed.get(path.suffix, open)
     try:
         with opener(path, "rb") as file:
             return bytes(file.read()).decode("utf-8")
@@ -104,7 +106,9 @@ def cut(config: BuildConfig, tokenizer: Any, bos: int | None) -> Prompts:
         held = list(source)
         order = np.random.default_rng(config.seed).permutation(len(held))
         source = [held[i] for i in order]
-    pieces = _packed(config, tokenizer, bos, source) if config.cut == "packed" else _pieces(config, tokenizer, bos, source)
+    pieces = (
+        _packed(config, tokenizer, bos, source) if config.cut == "packed" else _pieces(config, tokenizer, bos, source)
+    )
     tokens: list[Ids] = []
     numbers: list[int] = []
     parts: list[str] = []
@@ -139,7 +143,9 @@ def _tokenised(tokenizer: Any, source: Iterable[Document], size: int = 64) -> It
         yield from flush()
 
 
-def _pieces(config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterable[Document]) -> Iterator[tuple[Ids, int, str]]:
+def _pieces(
+    config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterable[Document]
+) -> Iterator[tuple[Ids, int, str]]:
     """`first` and `chunks`: (ids with BOS, document number, part)."""
     head = np.array([] if bos is None else [bos], np.uint32)
     room = config.context - len(head)
@@ -149,8 +155,10 @@ def _pieces(config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterab
             yield np.concatenate([head, ids[start : start + room]]), document.number, document.part
 
 
-def _packed(config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterable[Document]) -> Iterator[tuple[Ids, int, str]]:
-    """Documents run together with BOS between them, in full rows that begin with BOS; a rest shorter than a row is dropped.
+def _packed(
+    config: BuildConfig, tokenizer: Any, bos: int | None, source: Iterable[Document]
+) -> Iterator[tuple[Ids, int, str]]:
+    """Documents run together with BOS between them, in full rows that begin with BOS; a shorter rest is dropped.
 
     As in SAELens, no second BOS is put before one that stands in the text.
     """

@@ -80,8 +80,8 @@ def _record(f: Finished) -> SourceRecord:
     active = "its value is greater than zero"
     if f.tails is not None:
         active = (
-            "its value lies beyond the 98th or below the 0.5th percentile of the first counted tokens; moments, extremes "
-            "and histograms cover every token"
+            "its value lies beyond the 98th or below the 0.5th percentile of the first counted tokens; moments, "
+            "extremes and histograms cover every token"
         )
     return SourceRecord(
         key=f.key, kind=f.source.kind, architecture=f.source.architecture, hook=f.source.hook, layer=f.key.layer,
@@ -170,17 +170,23 @@ def _one(f: Finished, feature: int) -> dict[str, Any]:
     wide = values.astype(np.float64)
     counts, edges = np.histogram(wide, BINS)
     return {
-        "active": len(values), "maximum": wide.max(), "minimum": wide.min(), "mean": wide.mean(), "deviation": wide.std(),
-        "label": _label(f, positions, values), "histogram": counts, "histogram_low": edges[0], "histogram_high": edges[-1],
+        "active": len(values), "maximum": wide.max(), "minimum": wide.min(), "mean": wide.mean(),
+        "deviation": wide.std(), "label": _label(f, positions, values), "histogram": counts,
+        "histogram_low": edges[0], "histogram_high": edges[-1],
     }  # fmt: skip
 
 
 def _label(f: Finished, positions: NDArray[np.uint32], values: NDArray[np.float32]) -> str:
-    """The tokens that carry most of the activation in the upper half of the range."""
+    """The tokens that set the upper half of the feature's range apart from the texts as a whole.
+
+    Ranked by p ln(p / q), a token's part of the divergence between its share p of the activation and its share q of all
+    tokens: a feature of one token is named by it, one of a context by the words of that context rather than by “the”.
+    """
     strong = values >= 0.5 * values.max() if values.max() > 0 else values <= 0.5 * values.min()
     ids, inverse = np.unique(f.texts.tokens[positions[strong]], return_inverse=True)
     mass = np.bincount(inverse, np.abs(values[strong]).astype(np.float64))
-    return _names(f.vocabulary, ids[np.argsort(-mass, kind="stable")])
+    share = mass / mass.sum()
+    return _names(f.vocabulary, ids[np.argsort(-share * np.log(share / f.texts.frequency[ids]), kind="stable")])
 
 
 def _names(vocabulary: Vocabulary, ids: NDArray[Any]) -> str:
@@ -239,13 +245,12 @@ def _sums(f: Finished) -> Sums:
         return f.dense.sums
     owner = np.repeat(np.arange(f.grouped.width), np.diff(f.grouped.offsets))
     values = f.grouped.values.astype(np.float64)
-    total = np.bincount(owner, values, f.grouped.width)
-    return Sums(total, np.bincount(owner, values**2, f.grouped.width), np.zeros(f.grouped.width))
+    total = np.bincount(owner, values, f.grouped.width).astype(np.float64)
+    square = np.bincount(owner, values**2, f.grouped.width).astype(np.float64)
+    return Sums(total, square, np.zeros(f.grouped.width))
 
 
-def _related(
-    f: Finished, matrix: sparse.csc_matrix | None, sums: Sums, begin: int, end: int
-) -> dict[str, Any]:
+def _related(f: Finished, matrix: sparse.csc_matrix | None, sums: Sums, begin: int, end: int) -> dict[str, Any]:
     """Correlated coordinates and features of a block."""
     block = sums.of(begin, end)
     if matrix is None:
@@ -260,8 +265,8 @@ def _related(
         allowed = np.asarray((ones[:, begin:end].T @ ones).todense()) >= TOGETHER
     allowed[np.arange(end - begin), np.arange(begin, end)] = False
     found = strongest(products, f.counted, block, sums, RELATED, allowed)
-    result = {"related": found.index, "related_pearson": found.pearson, "related_cosine": found.cosine}
-    result = {name: _pruned(found, value) for name, value in result.items()}
+    lists = (("related", found.index), ("related_pearson", found.pearson), ("related_cosine", found.cosine))
+    result: dict[str, Any] = {name: _pruned(found, values) for name, values in lists}
     neurons: Strongest | None = None
     if f.coordinates is not None:
         x = f.coordinates.sums
@@ -279,6 +284,7 @@ def _pruned(found: Strongest, values: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 # -- examples.arrow ----------------------------------------------------------------------------------------------------
+
 
 def _examples_schema(*, compact: bool, context: int) -> pa.Schema:
     """The columns of examples.arrow; a compact build keeps the strips' values in float16."""
@@ -320,8 +326,9 @@ def _examples(f: Finished, feature: int) -> dict[str, Any]:
     ends = np.searchsorted(where, f.texts.starts[shown + 1])
     inside = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)]) if len(shown) else rows
     return {
-        "group_kind": [g.kind for g in groups], "group_low": [g.low for g in groups], "group_high": [g.high for g in groups],
-        "group_share": [g.share for g in groups], "group_size": [len(g.rows) for g in groups],
+        "group_kind": [g.kind for g in groups], "group_low": [g.low for g in groups],
+        "group_high": [g.high for g in groups], "group_share": [g.share for g in groups],
+        "group_size": [len(g.rows) for g in groups],
         "prompt": prompt[rows], "position": place[rows], "value": values[rows],
         "repeats": np.concatenate([g.repeats for g in groups]) if groups else [],
         "member_count": [len(m) for m in members], "member_prompt": prompt[folded], "member_position": place[folded],
@@ -334,5 +341,8 @@ def _edges(f: Finished, feature: int, values: NDArray[np.float32]) -> list[tuple
     if f.tails is None or f.dense is None:
         return examples.steps(float(values.max())) if len(values) else []
     return examples.tail_steps(
-        float(f.dense.low[feature]), float(f.tails[0][feature]), float(f.tails[1][feature]), float(f.dense.high[feature])
+        float(f.dense.low[feature]),
+        float(f.tails[0][feature]),
+        float(f.tails[1][feature]),
+        float(f.dense.high[feature]),
     )

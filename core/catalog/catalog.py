@@ -1,8 +1,9 @@
 """The catalog: every model, release, set and source of the data roots.
 
-Reads the manifests and the figures of evaluations, and nothing else. The folders are looked at again once `FRESH` seconds
-have passed, and a manifest is read again only when its file has changed, so asking costs next to nothing. Where two roots hold the same source, the first root (the writable one) wins. A damaged manifest hides its source
-and is listed under `damaged`, so that one bad file does not take the catalog down.
+Reads the manifests and the figures of evaluations, and nothing else. The folders are looked at again once `FRESH`
+seconds have passed, and a manifest is read again only when its file has changed, so asking costs next to nothing.
+Where two roots hold the same source, the first root (the writable one) wins. A damaged manifest hides its source and
+is listed under `damaged`, so that one bad file does not take the catalog down.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Catalog:
             return sources[key]
         siblings = [k.source_id for k in sources if k.model_id == key.model_id]
         if siblings:
-            raise NotFound(f"{key.model_id} has no source “{key.source_id}” here. It has: {', '.join(sorted(siblings))}.")
+            raise NotFound(
+                f"{key.model_id} has no source “{key.source_id}” here. It has: {', '.join(sorted(siblings))}."
+            )
         raise NotFound(f"There is no model “{key.model_id}” here. {self._models_here()}")
 
     def model(self, model_id: str) -> tuple[ModelManifest, Path]:
@@ -98,7 +101,9 @@ class Catalog:
 
     def _models_here(self) -> str:
         names = sorted({k.model_id for k in self._scan().sources})
-        return f"There is: {', '.join(names)}." if names else "Nothing has been built yet: `python -m core build CONFIG`."
+        return (
+            f"There is: {', '.join(names)}." if names else "Nothing has been built yet: `python -m core build CONFIG`."
+        )
 
     def _scan(self) -> _Snapshot:
         with self._lock:
@@ -146,7 +151,10 @@ class Catalog:
                     damaged.append(f"model.json of {path.parent.name} says that it is {manifest.record.model_id}.")
                     continue
                 models.setdefault(manifest.record.model_id, (manifest, path.parent))
-            elif (path.parent.parent.name, path.parent.name) == (manifest.record.key.model_id, manifest.record.key.source_id):
+            elif (path.parent.parent.name, path.parent.name) == (
+                manifest.record.key.model_id,
+                manifest.record.key.source_id,
+            ):
                 key = manifest.record.key
                 if key not in sources:
                     sources[key] = Entry(manifest, self._with_figures(manifest), path.parent, root)

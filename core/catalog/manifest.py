@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -107,7 +108,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else None
         raise BadData(
-            f"{path.name} of {path.parent.name} is of format {found}; this version reads format {FORMAT}. Build it again."
+            f"{path.name} of {path.parent.name} is of format {found}; this version reads format {FORMAT}. "
+            "Build it again."
         )
     return data
 
@@ -116,16 +118,21 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
+def _adapter(cls: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
 def _checked(cls: type[T], path: Path, data: dict[str, Any]) -> T:
-    """`data` as a record, every type checked; what the record does not know is left out: a later version may have written more."""
+    """`data` as a record, every type checked; what the record does not know, a later version wrote, is left out."""
     try:
-        return _adapter(cls).validate_python(data)
+        checked: T = _adapter(cls).validate_python(data)
+        return checked
     except (ValidationError, WorkbenchError) as error:
-        first = f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else error
+        first = (
+            f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
+            if isinstance(error, ValidationError)
+            else error
+        )
         raise BadData(f"{path.name} of {path.parent.name} is damaged: {first}") from error
 
 

@@ -1,8 +1,8 @@
 """Reads what a person pastes when they mean a feature or a source.
 
-Understood: `gpt2-small/8-res-jb/123`, `gpt2-small@8-res-jb:123`, `8-res-jb:123`, `8-res-jb/123`, `8-res-jb`, a bare index
-beside a known source, and links of Neuronpedia or of this workbench to a page, an embed or the API, whatever their host and
-query, with or without `https://`.
+Understood: `gpt2-small/8-res-jb/123`, `gpt2-small@8-res-jb:123`, `8-res-jb:123`, `8-res-jb/123`, `8-res-jb`, a bare
+index beside a known source, and links of Neuronpedia or of this workbench to a page, an embed or the API, whatever
+their host and query, with or without `https://`.
 """
 
 from __future__ import annotations

@@ -46,6 +46,13 @@ def write_figures(folder: Path, figures: Figures, weights: str, details: dict[st
     target = folder / "derived" / f"eval-{mark[:12]}"
     target.mkdir(parents=True, exist_ok=True)
     beside = target / f".figures.json.{os.getpid()}"
-    beside.write_text(json.dumps({"figures": asdict(figures), "weights_sha256": weights} | {k: asdict(v) for k, v in details.items()}, indent=1) + "\n", encoding="utf-8")
+    beside.write_text(
+        json.dumps(
+            {"figures": asdict(figures), "weights_sha256": weights} | {k: asdict(v) for k, v in details.items()},
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
     os.replace(beside, target / "figures.json")
     return target / "figures.json"

@@ -28,9 +28,16 @@ Progress = Callable[[str, float, float], None]
 
 
 def evaluate(
-    entry: Entry, model: LoadedModel, source: Dictionary, data: SourceData, target: Path, *,
-    texts: Path | None, tokens: int | None, progress: Progress | None,
-) -> tuple[Figures, Figures]:  # fmt: skip
+    entry: Entry,
+    model: LoadedModel,
+    source: Dictionary,
+    data: SourceData,
+    target: Path,
+    *,
+    texts: Path | None,
+    tokens: int | None,
+    progress: Progress | None,
+) -> tuple[Figures, Figures]:
     """(figures without BOS, figures with BOS); written under `target`, the source's folder in the writable root.
 
     Raises:
@@ -46,16 +53,24 @@ def evaluate(
     rows = _first(rows, tokens)
     lengths = torch.tensor([len(r) for r in rows])
     figures, with_bos = reconstruction(
-        model.bridge, source.sae, source.hook, pad(rows), lengths, special=model.manifest.special, dataset=name,
+        model.bridge,
+        source.sae,
+        source.hook,
+        pad(rows),
+        lengths,
+        special=model.manifest.special,
+        dataset=name,
         progress=progress,
-    )  # fmt: skip
+    )
     write_figures(target, figures, source.sha256, {"with_bos": with_bos})
     return figures, with_bos
 
 
 def _build_rows(entry: Entry, data: SourceData) -> tuple[list[list[int]], str]:
     count = entry.manifest.record.prompts
-    return [data.prompt(n)["tokens"].tolist() for n in range(count)], f"the build's prompts ({entry.manifest.record.dataset})"
+    return [
+        data.prompt(n)["tokens"].tolist() for n in range(count)
+    ], f"the build's prompts ({entry.manifest.record.dataset})"
 
 
 def _rows_of(texts: Path, entry: Entry, model: LoadedModel) -> tuple[list[list[int]], str]:
@@ -65,9 +80,13 @@ def _rows_of(texts: Path, entry: Entry, model: LoadedModel) -> tuple[list[list[i
     record = entry.manifest.record
     pattern = str(texts.resolve() / "*.txt*") if texts.is_dir() else str(texts.resolve())
     config = BuildConfig(
-        model=ModelConfig(id=record.key.model_id, path="."), sources=(SourceConfig(id=record.key.source_id, neurons=record.hook),),
-        dataset=DatasetConfig(path=pattern), context=record.context, cut="chunks", prompts=10**9,
-    )  # fmt: skip
+        model=ModelConfig(id=record.key.model_id, path="."),
+        sources=(SourceConfig(id=record.key.source_id, neurons=record.hook),),
+        dataset=DatasetConfig(path=pattern),
+        context=record.context,
+        cut="chunks",
+        prompts=10**9,
+    )
     if not config.files():
         raise NotFound(f"{texts} holds no .txt file.")
     prompts = cut(config, model.tokenizer, model.bos)

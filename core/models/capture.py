@@ -1,7 +1,7 @@
 """One forward pass, and the activations at some hooks.
 
-Stops after the last hooked layer, so that neither later layers nor the unembedding are computed. Texts of unequal length
-are padded on the right: with causal attention nothing before the padding sees it, and the caller cuts it off.
+Stops after the last hooked layer, so that neither later layers nor the unembedding are computed. Texts of unequal
+length are padded on the right: with causal attention nothing before the padding sees it, and the caller cuts it off.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
 
 
 @torch.no_grad()
-def capture(model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]) -> dict[str, Float[Tensor, "batch pos d"]]:
+def capture(
+    model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
+) -> dict[str, Float[Tensor, "batch pos d"]]:
     """The activations of `ids` at each hook, `[batch, pos, d]`, in the model's dtype."""
     last = max(map(hook_layer, hooks))
     _, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=last + 1, return_type=None)

@@ -55,7 +55,9 @@ class LoadedModel:
         return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
 
 
-def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: str | None = None, description: str = "") -> LoadedModel:
+def load(
+    spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: str | None = None, description: str = ""
+) -> LoadedModel:
     """Loads the model that `spec` names.
 
     Raises:
@@ -75,10 +77,18 @@ def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: 
         bridge = TransformerBridge.boot_transformers(
             place, device=device, dtype=DTYPES[dtype], revision=None if spec.path else spec.revision
         )
-        tokenizer = AutoTokenizer.from_pretrained(bridge.original_model.config._name_or_path or place, revision=spec.revision)
-    except Exception as error:  # Hugging Face and the bridge raise many kinds; all mean that this is no model they can run
+        tokenizer = AutoTokenizer.from_pretrained(
+            bridge.original_model.config._name_or_path or place, revision=spec.revision
+        )
+    except (
+        Exception
+    ) as error:  # Hugging Face and the bridge raise many kinds; all mean that this is no model they can run
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
+    if not tokenizer("text", add_special_tokens=False)[
+        "input_ids"
+    ]:  # Hugging Face makes an empty one where there is none
+        raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: it has no tokenizer.")
     bridge.eval().requires_grad_(False)
     record = _record(spec, bridge, name, description)
     special = {int(i) for i in tokenizer.all_special_ids}
@@ -91,11 +101,19 @@ def load(spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: 
 def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) -> ModelRecord:
     cfg = bridge.cfg
     return ModelRecord(
-        model_id=spec.id, name=name or spec.id, architecture=str(cfg.architecture or bridge.original_model.__class__.__name__),
-        layers=int(cfg.n_layers), d_model=int(cfg.d_model), d_mlp=int(cfg.d_mlp or 0), heads=int(cfg.n_heads),
-        d_vocab=int(cfg.d_vocab), context=int(cfg.n_ctx), parameters=_parameters(bridge.original_model.config),
-        origin=Path(spec.path).name if spec.path else spec.origin, description=description,
-    )  # fmt: skip
+        model_id=spec.id,
+        name=name or spec.id,
+        architecture=str(cfg.architecture or bridge.original_model.__class__.__name__),
+        layers=int(cfg.n_layers),
+        d_model=int(cfg.d_model),
+        d_mlp=int(cfg.d_mlp or 0),
+        heads=int(cfg.n_heads),
+        d_vocab=int(cfg.d_vocab),
+        context=int(cfg.n_ctx),
+        parameters=_parameters(bridge.original_model.config),
+        origin=Path(spec.path).name if spec.path else spec.origin,
+        description=description,
+    )
 
 
 def _parameters(config: Any) -> int:

@@ -14,7 +14,6 @@ from typing import Generic, Literal, TypeVar
 from core.errors import WorkbenchError
 from core.records import Resident
 
-
 T = TypeVar("T")
 State = Literal["absent", "loading", "ready", "failed"]
 
@@ -81,5 +80,3 @@ def _quietly(slot: Slot[T]) -> None:
         slot.get()
     except Exception:
         return
-
-

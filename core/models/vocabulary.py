@@ -1,8 +1,9 @@
 """What each token id adds to a text, in bytes, and how a sequence of tokens is drawn.
 
-Byte-level vocabularies (GPT-2, Llama 3) cut inside characters: “’” may be three tokens. A character is drawn once, on the
-token that completes it; the tokens before it are empty and marked `partial`. Bytes that complete no character are drawn
-as “�”. No torch and no tokenizer is needed for drawing: the bytes are kept in `vocabulary.arrow` beside `model.json`.
+Byte-level vocabularies (GPT-2, Llama 3) cut inside characters: “’” may be three tokens. A character is drawn once, on
+the token that completes it; the tokens before it are empty and marked `partial`. Bytes that complete no character are
+drawn as “�”. No torch and no tokenizer is needed for drawing: the bytes are kept in `vocabulary.arrow` beside
+`model.json`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Vocabulary:
                 result.append(one)
                 continue
             if one is not None and one.special:  # nothing completes the bytes before it
-                result[-1] = Token(result[-1].id, "\ufffd")
+                result[-1] = Token(result[-1].id, result[-1].text + "\ufffd")
                 decoder.reset()
                 result.append(one)
                 continue
@@ -63,7 +64,7 @@ class Vocabulary:
         return token
 
     def alone(self, i: int) -> Token:
-        """One vocabulary entry, as a logit table shows it; bytes that are no character are written as `\\xE2`."""
+        r"""One vocabulary entry, as a logit table shows it; bytes that are no character are written as `\\xE2`."""
         if i in self.special:
             return Token(i, self._name(i), special=True)
         piece = self.piece(i)

@@ -1,7 +1,8 @@
 """The one interface over a dictionary: encode, decoder rows, hook, width.
 
-An SAE gives what SAELens's `encode` gives with the weights as they are on disk: nothing folded, and the SAE unchanged. The
-MLP neurons are a dictionary too: their encoder is the identity on `mlp.hook_post`, their decoder the rows of `W_out`.
+An SAE gives what SAELens's `encode` gives with the weights as they are on disk: nothing folded, and the SAE
+unchanged. The MLP neurons are a dictionary too: their encoder is the identity on `mlp.hook_post`, their decoder the
+rows of `W_out`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Sae:
     @property
     def W_dec(self) -> Float[Tensor, "d_sae d_out"]:
         """Rows as on disk, whatever their norm."""
-        return self.sae.W_dec.detach()  # type: ignore[no-any-return]
+        return self.sae.W_dec.detach()
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
@@ -107,7 +108,9 @@ class Neurons:
         return x.float()
 
 
-def load(spec: WeightsSpec, model: LoadedModel, *, hook: str | None = None, device: str = "cpu", model_sha256: str = "") -> Dictionary:
+def load(
+    spec: WeightsSpec, model: LoadedModel, *, hook: str | None = None, device: str = "cpu", model_sha256: str = ""
+) -> Dictionary:
     """Loads a source's weights. `hook` is needed for neurons, and otherwise checked by the caller.
 
     Raises:

@@ -10,9 +10,9 @@
     store/values.npy       [entries] float32
 
 Arrow files are memory-mapped: reading one feature touches a few pages, whatever the width. A compact build (the demo's)
-compresses blocks of `ROWS` rows and keeps the values of example strips in float16, which is a third of the size; reading a
-feature then unpacks one block. The store holds every non-zero of the counted tokens; a source without `store/` still has
-its dashboards.
+compresses blocks of `ROWS` rows and keeps the values of example strips in float16, which is a third of the size;
+reading a feature then unpacks one block. The store holds every non-zero of the counted tokens; a source without
+`store/` still has its dashboards.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def _open_store(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.uint32], ND
     if not store.is_dir():
         raise NotAvailable(f"{_name(folder)} was kept without its activation store.")
     try:
-        offsets, positions, values = (np.load(store / f"{n}.npy", mmap_mode="r") for n in ("offsets", "positions", "values"))
+        offsets, positions, values = (
+            np.load(store / f"{n}.npy", mmap_mode="r") for n in ("offsets", "positions", "values")
+        )
         if not int(offsets[-1]) == len(positions) == len(values):
             raise ValueError("its files are not of one length")
     except DAMAGED as error:

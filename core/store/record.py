@@ -75,14 +75,16 @@ def _record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary:
 def table(data: SourceData, source: SourceRecord) -> pa.Table:
     """Every feature of a source in a line: index, density, maximum, active, label, promotes."""
     active = data.features.column("active")
-    return pa.table({
-        "index": pa.array(np.arange(source.width, dtype=np.int32)),
-        "density": pc.divide(pc.cast(active, pa.float64()), max(1, source.tokens)),
-        "maximum": data.features.column("maximum"),
-        "active": active,
-        "label": data.features.column("label"),
-        "promotes": data.features.column("promotes"),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "index": pa.array(np.arange(source.width, dtype=np.int32)),
+            "density": pc.divide(pc.cast(active, pa.float64()), max(1, source.tokens)),
+            "maximum": data.features.column("maximum"),
+            "active": active,
+            "label": data.features.column("label"),
+            "promotes": data.features.column("promotes"),
+        }
+    )
 
 
 def _histogram(row: dict[str, Any], name: str) -> Histogram | None:
@@ -117,24 +119,37 @@ def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary) -> tu
         values = np.zeros(len(prompt["tokens"]), np.float32)
         values[row["shown_position"][begin : begin + size]] = row["shown_value"][begin : begin + size]
         prompts[number] = (
-            vocabulary.draw(prompt["tokens"].tolist()), tuple(values.tolist()), int(prompt["document"]), str(prompt["part"])
-        )  # fmt: skip
+            vocabulary.draw(prompt["tokens"].tolist()),
+            tuple(values.tolist()),
+            int(prompt["document"]),
+            str(prompt["part"]),
+        )
         begin += size
     result, first, member = [], 0, 0
     for kind, low, high, share, size in zip(
-        row["group_kind"].tolist(), row["group_low"].tolist(), row["group_high"].tolist(), row["group_share"].tolist(),
-        row["group_size"].tolist(), strict=True,
-    ):  # fmt: skip
+        row["group_kind"].tolist(),
+        row["group_low"].tolist(),
+        row["group_high"].tolist(),
+        row["group_share"].tolist(),
+        row["group_size"].tolist(),
+        strict=True,
+    ):
         examples = []
         for n in range(first, first + size):
             count = int(row["member_count"][n])
             tokens, values_, document, part = prompts[int(row["prompt"][n])]
             examples.append(
                 Example(
-                    prompt=int(row["prompt"][n]), document=document, part=part, position=int(row["position"][n]),
-                    value=float(row["value"][n]), tokens=tokens, values=values_, repeats=int(row["repeats"][n]),
+                    prompt=int(row["prompt"][n]),
+                    document=document,
+                    part=part,
+                    position=int(row["position"][n]),
+                    value=float(row["value"][n]),
+                    tokens=tokens,
+                    values=values_,
+                    repeats=int(row["repeats"][n]),
                     members=_members(row, member, count),
-                )  # fmt: skip
+                )
             )
             member += count
         result.append(ExampleGroup(kind=_KINDS[kind], low=low, high=high, share=share, examples=tuple(examples)))

@@ -1,7 +1,7 @@
 """A source is complete or not visible: it is written into a hidden folder beside its place and then renamed.
 
-A folder that a killed run left behind is hidden from the catalog (its name begins with a dot) and is removed by the next
-run that writes the same source. A source that was there before stays whole until the new one takes its place.
+A folder that a killed run left behind is hidden from the catalog (its name begins with a dot) and is removed by the
+next run that writes the same source. A source that was there before stays whole until the new one takes its place.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def _replace(beside: Path, target: Path, old: Path) -> None:
-    """Renames; an older version steps aside first. What was derived from it goes along: it says what it was made from."""
+    """Renames; an older version steps aside first, and what was derived from it goes along."""
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         if (target / "derived").is_dir():
@@ -60,9 +60,11 @@ def check_writable(folder: Path) -> None:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of the source's own files under `folder`, by relative path: not of the manifest, nor of what is derived."""
+    """SHA-256 of the source's own files, by relative path: not of the manifest, nor of what is derived."""
     result = {}
-    paths = (p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in ("source.json", "derived"))
+    paths = (
+        p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in ("source.json", "derived")
+    )
     for path in sorted(paths):
         with path.open("rb") as file:
             result[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()

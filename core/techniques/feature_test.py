@@ -1,8 +1,8 @@
 """One feature on new texts: the value at every token.
 
-Each text is run with BOS before it, as the build's prompts were, and encoded with the feature's source. The maximum leaves
-special tokens out, as the statistics do; for a signed source it is the value of largest magnitude. Cost: one forward pass
-to the source's layer for all texts together.
+Each text is run with BOS before it, as the build's prompts were, and encoded with the feature's source. The maximum
+leaves special tokens out, as the statistics do; for a signed source it is the value of largest magnitude. Cost: one
+forward pass to the source's layer for all texts together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from core.records import FeatureKey, TestRecord
 from core.sources.dictionary import Dictionary
 
 
-def test_feature(key: FeatureKey, texts: Sequence[str], model: LoadedModel, source: Dictionary) -> tuple[TestRecord, ...]:
+def test_feature(
+    key: FeatureKey, texts: Sequence[str], model: LoadedModel, source: Dictionary
+) -> tuple[TestRecord, ...]:
     """The feature's values on each text.
 
     Raises:
@@ -37,9 +39,13 @@ def test_feature(key: FeatureKey, texts: Sequence[str], model: LoadedModel, sour
         active = bool(size[best] > 0)
         records.append(
             TestRecord(
-                key=key, text=text, tokens=tokens, values=tuple(values.tolist()),
-                maximum=float(values[best]) if active else 0.0, position=best if active else None,
-            )  # fmt: skip
+                key=key,
+                text=text,
+                tokens=tokens,
+                values=tuple(values.tolist()),
+                maximum=float(values[best]) if active else 0.0,
+                position=best if active else None,
+            )
         )
     return tuple(records)
 
@@ -59,7 +65,7 @@ def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:
         raise BadInput(f"{which} is empty: {model.manifest.record.model_id}'s tokenizer makes no token of it.")
     if len(ids) > model.context:
         raise BadInput(
-            f"{which} is too long: it has {len(ids):,} tokens with BOS, and {model.manifest.record.model_id} reads at most "
-            f"{model.context:,}. Shorten it or test it in parts."
+            f"{which} is too long: it has {len(ids):,} tokens with BOS, and {model.manifest.record.model_id} "
+            f"reads at most {model.context:,}. Shorten it or test it in parts."
         )
     return ids

@@ -67,7 +67,7 @@ def train_tokenizer(folder: Path, target: Path) -> Tokenizer:
 
 
 def streams(folder: Path, work: Path, tokenizer: Tokenizer) -> dict[tuple[str, str], Tokens]:
-    """`{(style, "train" | "held"): ids}`, each document followed by the id of `END`; read from `work` when made before."""
+    """`{(style, "train" | "held"): ids}`, each document followed by the id of `END`; kept in `work`."""
     end = tokenizer.token_to_id(END)
     result: dict[tuple[str, str], Tokens] = {}
     for style in STYLES:

@@ -1,10 +1,10 @@
 """An interpolated modified Kneser-Ney 3-gram model over the same tokens: the yardstick of the language model.
 
-Knows counts and nothing of neural networks. Chen and Goodman 1998, section 3 (three discounts an order, lower orders from
-continuation counts, the lowest interpolated with the uniform distribution). Trained on the union of the training streams of
-all styles, each token counted once; scored on the held-out pieces that `train_model.held_out` uses, the same tokens with
-the same weights. The two tokens before a piece are known to it even where the language model, whose pieces begin with
-`<|endoftext|>`, does not see them: what unfairness there is favours the 3-grams.
+Knows counts and nothing of neural networks. Chen and Goodman 1998, section 3 (three discounts an order, lower orders
+from continuation counts, the lowest interpolated with the uniform distribution). Trained on the union of the training
+streams of all styles, each token counted once; scored on the held-out pieces that `train_model.held_out` uses, the
+same tokens with the same weights. The two tokens before a piece are known to it even where the language model, whose
+pieces begin with `<|endoftext|>`, does not see them: what unfairness there is favours the 3-grams.
 
 Cost: 14 million tokens in about ten seconds on one core and 1 GB.
 
@@ -30,7 +30,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order: for each n-gram seen, `keys` in base V, its discounted share of its context; for each context its rest."""
+    """One order: the discounted share of each n-gram seen (`keys` in base V), and the rest of each context."""
 
     keys: Ids
     shares: NDArray[np.float64]
@@ -41,7 +41,7 @@ class Order:
 
 
 def discounts(counts: Ids) -> NDArray[np.float64]:
-    """D of each count by Chen and Goodman's estimate; where a count of counts is zero, half of the most it may be. Never 0."""
+    """D of each count by Chen and Goodman's estimate, never 0; half of the most where a count of counts is zero."""
     n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].astype(np.float64)
     y = n[0] / max(1.0, n[0] + 2 * n[1])
     found = [j - (j + 1) * y * n[j] / n[j - 1] if n[j - 1] > 0 else 0.5 * j for j in (1, 2, 3)]
@@ -117,7 +117,9 @@ def compare(work: Path, rows: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description="Held-out loss of a Kneser-Ney 3-gram model beside the language model's.")
+    parser = argparse.ArgumentParser(
+        description="Held-out loss of a Kneser-Ney 3-gram model beside the language model's."
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=48, help="held-out pieces a style, of 255 tokens each")
     parser.add_argument("--json", action="store_true")

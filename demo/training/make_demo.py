@@ -1,11 +1,12 @@
 """From the corpus to the demo, in one command that can be stopped and run again.
 
 Knows the order of the stages and what each is made from, nothing of how they work: the language model, its SAEs, their
-copies in `demo/weights`, the texts, the built data, the figures on held-out text. A stage is skipped when what it made is
-there and was made from the same things: its mark, a SHA-256 over its inputs and settings, is kept in `WORK/done.json`.
-Stopped in the middle, the longest stages go on from where they were.
+copies in `demo/weights`, the texts, the built data, the figures on held-out text. A stage is skipped when what it
+made is there and was made from the same things: its mark, a SHA-256 over its inputs and settings, is kept in
+`WORK/done.json`. Stopped in the middle, the longest stages go on from where they were.
 
-Cost: on two cores with bfloat16 instructions about 35 minutes a 18 million tokens of the model, 15 for the SAEs, 2 for the rest.
+Cost: on two cores with bfloat16 instructions about 35 minutes a 18 million tokens of the model, 15 for the SAEs, 2
+for the rest.
 
     python -m demo.training.make_demo --corpus CORPUS --work WORK [--tokens N]
 """
@@ -38,7 +39,9 @@ def mark(files: Iterable[Path], settings: object) -> str:
     """SHA-256 over names and contents of files (of folders: of all files in them) and over settings."""
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in files:
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") if path.is_dir() else [path]:
+        for file in (
+            sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc") if path.is_dir() else [path]
+        ):
             digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -89,13 +92,17 @@ def make(corpus: Path, work: Path, tokens: int) -> None:
     parts = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
     stages.run(
-        "model", mark([corpus], tokens), [model / "model.safetensors"],
+        "model",
+        mark([corpus], tokens),
+        [model / "model.safetensors"],
         lambda: call("demo.training.train_model", *given, "--tokens", tokens),
-    )  # fmt: skip
+    )
     stages.run(
-        "saes", mark([model / "model.safetensors", HERE / "training" / "train_saes.py"], None), [saes / s for s in sources],
+        "saes",
+        mark([model / "model.safetensors", HERE / "training" / "train_saes.py"], None),
+        [saes / s for s in sources],
         lambda: call("demo.training.train_saes", *given),
-    )  # fmt: skip
+    )
 
     def place() -> None:
         copy(model, weights / "model", parts)
@@ -103,28 +110,36 @@ def make(corpus: Path, work: Path, tokens: int) -> None:
             copy(saes / source, weights / "sae" / source, ["cfg.json", "sae_weights.safetensors"])
 
     stages.run(
-        "weights", mark([*(model / p for p in parts), *(saes / s for s in sources)], None),
-        [weights / "model", *(weights / "sae" / s for s in sources)], place,
-    )  # fmt: skip
+        "weights",
+        mark([*(model / p for p in parts), *(saes / s for s in sources)], None),
+        [weights / "model", *(weights / "sae" / s for s in sources)],
+        place,
+    )
     stages.run(
-        "texts", mark([corpus, model / "tokenizer.json", HERE / "training" / "texts.py"], None),
+        "texts",
+        mark([corpus, model / "tokenizer.json", HERE / "training" / "texts.py"], None),
         [texts / "novels.txt.xz", texts / "heldout"],
-        lambda: call("demo.training.texts", "--corpus", corpus, "--tokenizer", model / "tokenizer.json", "--target", texts),
-    )  # fmt: skip
+        lambda: call(
+            "demo.training.texts", "--corpus", corpus, "--tokenizer", model / "tokenizer.json", "--target", texts
+        ),
+    )
     stages.run(
-        "build", mark([weights, HERE / "demo.yaml", *sorted(texts.glob("*.txt.xz"))], None),
+        "build",
+        mark([weights, HERE / "demo.yaml", *sorted(texts.glob("*.txt.xz"))], None),
         [data / MODEL / s / "source.json" for s in sources],
         lambda: call("core", "build", HERE / "demo.yaml", "--data", data),
-    )  # fmt: skip
+    )
 
     def measure() -> None:
         for source in sources:
             call("core", "eval", f"{MODEL}/{source}", "--texts", texts / "heldout", "--data", data)
 
     stages.run(
-        "figures", mark([weights, texts / "heldout", HERE.parent / "core" / "evaluate"], None),
-        [data / MODEL / s / "derived" for s in sources], measure,
-    )  # fmt: skip
+        "figures",
+        mark([weights, texts / "heldout", HERE.parent / "core" / "evaluate"], None),
+        [data / MODEL / s / "derived" for s in sources],
+        measure,
+    )
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Cuts the demo's own texts from the corpus: what its data is built from, and what its quality is measured on.
 
 Knows which passages are taken and nothing of models. Built from: passages of training documents, about 245,000 tokens
-over five styles, from as many documents as there is room for; a country has its beginning and one more passage. Measured
-on: passages of held-out documents, about 60,000 tokens. A passage begins where a paragraph begins and is a whole number
-of the build's chunks long, so that few chunks are cut short. A fixed seed draws them: the same corpus and tokenizer give
-the same bytes.
+over five styles, from as many documents as there is room for; a country has its beginning and one more passage.
+Measured on: passages of held-out documents, about 60,000 tokens. A passage begins where a paragraph begins and is a
+whole number of the build's chunks long, so that few chunks are cut short. A fixed seed draws them: the same corpus
+and tokenizer give the same bytes.
 
 Cost: half a minute, most of it tokenising; under 1.5 MB compressed.
 
@@ -53,6 +53,8 @@ HELD_OUT = {
     "python": Plan(72, 2),
     "speeches": Plan(72, 4),
 }
+
+
 def starts(text: str) -> list[int]:
     """Where a paragraph (or, in a text of few paragraphs, a line) begins."""
     found = [0, *(m.end() for m in re.finditer(r"\n\n+(?=\S)", text))]

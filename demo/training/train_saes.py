@@ -6,9 +6,10 @@ each layer is then trained on its own with SAELens's `SAETrainer`, so that a sec
 are missing. Inputs are scaled to a mean norm of √d_in while training, and the scale is folded into the weights after.
 
 Method: BatchTopK (Bussmann et al. 2024, https://arxiv.org/abs/2412.06410): on average `k` features a token are kept, by
-one threshold for the whole batch, and SAELens saves the result as a JumpReLU SAE. A batch's threshold is taken from some
-of its rows, which costs a tenth of sorting all of them; the saved one is measured at the end, in float32, so that the
-mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary loss).
+one threshold for the whole batch, and SAELens saves the result as a JumpReLU SAE. A batch's threshold is taken from
+some of its rows, which costs a tenth of sorting all of them; the saved one is measured at the end, in float32, so
+that the mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary
+loss).
 
 Cost: see `COST`. Environment as for `train_model`: glibc must keep freed memory.
 
@@ -51,15 +52,15 @@ Activations = NDArray[np.float16]
 class Recipe:
     """What decides how good an SAE becomes and how long that takes."""
 
-    k: float = 24.0
+    k: float = 31.0
     """Mean number of active features a token."""
     width: int = 2048
     distinct: int = 4_000_000
     """Tokens whose activations are cached."""
-    tokens: int = 10_000_000
+    tokens: int = 15_000_000
     """Tokens trained on: the cached ones several times over."""
     batch: int = 4096
-    lr: float = 2e-3
+    lr: float = 3e-3
     dead_after: int = 150
     """Batches without firing after which a feature takes part in the auxiliary loss."""
 

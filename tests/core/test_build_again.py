@@ -1,0 +1,217 @@
+"""Building again: what is complete and undamaged is left alone, what is stale is made anew, and a dead run leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.build import run
+from core.errors import NotAvailable, WorkbenchError
+from core.settings import Settings
+from core.workbench import Workbench
+from tests import tiny
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with weights, texts and a configuration, built once."""
+    tiny.model(tmp_path / "model", scale=8.0)
+    tiny.sae(tmp_path / "sae")
+    (tmp_path / "texts.txt").write_text(tiny.SEPARATOR.join(tiny.LINES), encoding="utf-8")
+    config = {
+        "model": {"id": "tiny", "path": "model"},
+        "sources": [{"id": "1-res", "sae": {"path": "sae"}}, {"id": "0-neurons", "neurons": "blocks.0.mlp.hook_post"}],
+        "dataset": {"path": "texts.txt"},
+        "context": 16,
+    }
+    (tmp_path / "build.yaml").write_text(yaml.safe_dump(config))
+    bench(tmp_path).build(tmp_path / "build.yaml")
+    return tmp_path
+
+
+def bench(place: Path) -> Workbench:
+    return Workbench(Settings(data=place / "data", demo=None))
+
+
+def again(place: Path, **changes) -> tuple[list[str], list[str]]:
+    """(built, skipped) of another build."""
+    config = yaml.safe_load((place / "build.yaml").read_text()) | changes
+    (place / "again.yaml").write_text(yaml.safe_dump(config))
+    report = bench(place).build(place / "again.yaml")
+    return [r.key.source_id for r in report.sources], [k.source_id for k in report.skipped]
+
+
+def files(place: Path) -> dict[str, str]:
+    root = place / "data"
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+BOTH, NONE = ["1-res", "0-neurons"], []
+
+
+def test_what_is_there_is_skipped(place):
+    before = files(place)
+    assert again(place) == (NONE, BOTH)
+    assert files(place) == before
+
+
+def test_two_builds_give_the_same_bytes(place):
+    before = files(place)
+    shutil.rmtree(place / "data")
+    assert again(place) == (BOTH, NONE)
+    assert files(place) == before
+
+
+@pytest.mark.parametrize("changes", [{"context": 12}, {"prompts": 3}, {"cut": "chunks"}, {"shuffle": True}, {"compact": True}, {"store": False}, {"dtype": "bfloat16"}])
+def test_another_parameter(place, changes):
+    assert again(place, **changes) == (BOTH, NONE)
+    assert again(place, **changes) == (NONE, BOTH)
+
+
+def test_other_texts(place):
+    with (place / "texts.txt").open("a") as file:
+        file.write(tiny.SEPARATOR + "One more.")
+    assert again(place) == (BOTH, NONE)
+
+
+def test_another_sae(place):
+    shutil.rmtree(place / "sae")
+    tiny.sae(place / "sae", seed=9)
+    assert again(place) == (["1-res"], ["0-neurons"])
+
+
+def test_another_model_makes_every_source_stale(place):
+    shutil.rmtree(place / "model")
+    tiny.model(place / "model", scale=8.0, seed=9)
+    assert again(place) == (BOTH, NONE)
+
+
+@pytest.mark.parametrize("name", ["features.arrow", "examples.arrow", "prompts.arrow", "store/values.npy", "source.json"])
+@pytest.mark.parametrize("how", ["missing", "short"])
+def test_a_damaged_source_is_made_anew(place, name, how):
+    before = files(place)
+    path = place / "data" / "tiny" / "1-res" / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "short":
+        path.write_bytes(content[:-9])
+    assert again(place) == (["1-res"], ["0-neurons"])
+    assert files(place) == before
+
+
+def test_what_was_derived_stays_and_does_not_count(place):
+    derived = place / "data" / "tiny" / "1-res" / "derived" / "eval-1"
+    derived.mkdir(parents=True)
+    (derived / "note.json").write_text("{}")
+    assert again(place) == (NONE, BOTH)
+    assert again(place, context=12) == (BOTH, NONE)
+    assert (derived / "note.json").read_text() == "{}"
+
+
+def test_an_error_half_way_keeps_the_old_and_the_next_build_goes_on(place, monkeypatch):
+    before = files(place)
+    written = []
+    write = run.write_source_folder
+
+    def fails(finished, tell):
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(finished.key)
+        return write(finished, tell)
+
+    monkeypatch.setattr(run, "write_source_folder", fails)
+    with pytest.raises(OSError, match="No space"):
+        again(place, context=12)
+    monkeypatch.undo()
+    assert {n: h for n, h in files(place).items() if "0-neurons" in n} == {n: h for n, h in before.items() if "0-neurons" in n}
+    assert again(place, context=12) == (["0-neurons"], ["1-res"])
+
+
+def test_killed_while_it_writes(place):
+    """SIGKILL in the middle of a source: the old one stands, complete; the next build cleans up."""
+    before = files(place)
+    code = f"""
+    import os, signal
+    from pathlib import Path
+    from core.build import write
+    from core.settings import Settings
+    from core.workbench import Workbench
+    write._write_store = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    config = Path({str(place)!r}) / "again.yaml"
+    config.write_text((config.parent / "build.yaml").read_text() + "prompts: 4\\n")
+    Workbench(Settings(data=config.parent / "data", demo=None)).build(config)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = files(place)
+    assert any(".1-res.writing" in n for n in left)
+    assert {n: h for n, h in left.items() if ".writing" not in n and "model.json" not in n} == {
+        n: h for n, h in before.items() if "model.json" not in n
+    }
+    assert bench(place).feature("tiny/1-res/3") and len(bench(place).sources()) == 2
+    assert again(place, prompts=4) == (BOTH, NONE)
+    assert not any(".writing" in n for n in files(place))
+
+
+def test_an_interrupt_while_it_runs_leaves_the_old(place):
+    before = files(place)
+
+    def interrupt(what, done, of):
+        if "running" in what:
+            raise KeyboardInterrupt
+
+    (place / "again.yaml").write_text((place / "build.yaml").read_text() + "prompts: 4\n")
+    with pytest.raises(KeyboardInterrupt):
+        bench(place).build(place / "again.yaml", interrupt)
+    assert files(place) == before
+
+
+@pytest.mark.parametrize("root", ["/proc/featurescope", "texts.txt/below", "texts.txt"])
+def test_a_root_that_cannot_be_written_is_said_before_the_pass(place, root, monkeypatch):
+    monkeypatch.setattr(run, "_pass", lambda *_: pytest.fail("the model was run"))
+    with pytest.raises(NotAvailable, match="Cannot write"):
+        Workbench(Settings(data=place / root, demo=None)).build(place / "build.yaml")
+
+
+def test_readers_see_the_old_or_the_new_and_never_a_traceback(place):
+    """Pages are read while the source is built again."""
+    reader, stop, seen = bench(place), threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            try:
+                record = reader.feature("tiny/1-res/3")
+                seen.append(len(record.groups[0].examples[0].tokens))
+            except WorkbenchError as error:
+                seen.append(type(error).__name__)
+            except BaseException as error:
+                seen.append(error)
+                raise
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for context in (12, 10, 12, 10):
+        again(place, context=context)
+    stop.set()
+    thread.join()
+    assert all(isinstance(s, int | str) for s in seen), seen[-1]
+    assert sum(isinstance(s, int) for s in seen) > len(seen) * 0.9
+
+
+def test_where_the_weights_are_may_move_with_the_root(place):
+    moved = place / "elsewhere"
+    moved.mkdir()
+    for name in ("model", "sae", "data"):
+        os.rename(place / name, moved / name)
+    (record,) = Workbench(Settings(data=moved / "data", demo=None)).test("tiny/1-res/3", "Paris")
+    assert record.tokens
