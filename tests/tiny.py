@@ -1,8 +1,8 @@
 """A model and sources that a test builds in seconds: random weights, but the same kinds of files as anybody's.
 
 GPT-2's architecture with two layers of width 32 and a byte-level tokenizer of 400 tokens, a standard SAE of 64 features
-before layer 1, and layer 0's neurons. Nothing is downloaded. `model` and `sae` make variants of both: other architectures
-of SAE, a model without BOS, an embedding wider than the tokenizer.
+before layer 1, and layer 0's neurons. Nothing is downloaded. `model` and `sae` make variants: other architectures of
+SAE, a model without BOS, an embedding wider than the tokenizer.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def sae(
     folder: Path, kind: str = "standard", *, width: int = 64, d_in: int = 32, bias: float = -1.0, seed: int = 1,
     hook: str = "blocks.1.hook_resid_pre", **options: object,
 ) -> Path:  # fmt: skip
-    """Writes a SAELens folder of architecture `kind` and returns it; `bias` is of the encoder, in norms of its columns."""
+    """Writes a SAELens folder of architecture `kind` and returns it; `bias`: the encoder's, in norms of its columns."""
     import torch
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
     from sae_lens.saes.sae import SAEMetadata

@@ -64,7 +64,8 @@ def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> So
     with staged(f.folder) as folder:
         _write_prompts(folder / layout.PROMPTS, f)
         layout.write_batches(folder / layout.FEATURES, _FEATURES, _feature_batches(f, tell), compact=f.compact)
-        schema = _examples_schema(compact=f.compact, context=f.context)
+        half = f.compact and bool((np.abs(f.grouped.values) <= np.finfo(np.float16).max).all())
+        schema = _examples_schema(half=half, context=f.context)
         layout.write_batches(folder / layout.EXAMPLES, schema, _example_batches(f, schema, tell), compact=f.compact)
         if f.store:
             _write_store(folder / layout.STORE, f.grouped)
@@ -168,12 +169,20 @@ def _one(f: Finished, feature: int) -> dict[str, Any]:
             "histogram_low": 0.0, "histogram_high": 0.0,
         }  # fmt: skip
     wide = values.astype(np.float64)
-    counts, edges = np.histogram(wide, BINS)
+    counts, low, high = _histogram(wide)
     return {
         "active": len(values), "maximum": wide.max(), "minimum": wide.min(), "mean": wide.mean(),
         "deviation": wide.std(), "label": _label(f, positions, values), "histogram": counts,
-        "histogram_low": edges[0], "histogram_high": edges[-1],
+        "histogram_low": low, "histogram_high": high,
     }  # fmt: skip
+
+
+def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], float, float]:
+    """(counts, low, high) in equal bins from the least to the largest; around the value if all are equal."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = sorted((0.5 * low, 1.5 * low))
+    return np.histogram(values, BINS, (low, high))[0], low, high
 
 
 def _label(f: Finished, positions: NDArray[np.uint32], values: NDArray[np.float32]) -> str:
@@ -286,10 +295,10 @@ def _pruned(found: Strongest, values: NDArray[Any]) -> list[NDArray[Any]]:
 # -- examples.arrow ----------------------------------------------------------------------------------------------------
 
 
-def _examples_schema(*, compact: bool, context: int) -> pa.Schema:
-    """The columns of examples.arrow; a compact build keeps the strips' values in float16."""
+def _examples_schema(*, half: bool, context: int) -> pa.Schema:
+    """The columns of examples.arrow; a compact build keeps the strips' values in float16, if none is too large."""
     place = pa.uint8() if context <= 256 else pa.uint32()
-    value = pa.float16() if compact else pa.float32()
+    value = pa.float16() if half else pa.float32()
     return pa.schema([
         ("group_kind", pa.list_(pa.uint8())), ("group_low", _LF), ("group_high", _LF),
         ("group_share", pa.list_(pa.float64())), ("group_size", pa.list_(pa.uint8())),
@@ -306,9 +315,15 @@ def _example_batches(f: Finished, schema: pa.Schema, tell: Callable[[float, floa
         end = min(begin + layout.BATCH, f.grouped.width)
         rows = [_examples(f, i) for i in range(begin, end)]
         if half:
-            rows = [r | {"shown_value": r["shown_value"].astype(np.float16)} for r in rows]
+            rows = [r | {"shown_value": _half(r["shown_value"])} for r in rows]
         yield pa.record_batch([pa.array([r[c.name] for r in rows], c.type) for c in schema], schema=schema)
         tell((f.grouped.width + end) / 2, f.grouped.width)
+
+
+def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """In float16; a value that would vanish becomes the least that does not, so that what is active stays active."""
+    least = np.finfo(np.float16).smallest_subnormal
+    return np.where(np.abs(values) < least, np.copysign(least, values), values).astype(np.float16)
 
 
 def _examples(f: Finished, feature: int) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,16 +115,13 @@ def _read(path: Path) -> dict[str, Any]:
 T = TypeVar("T")
 
 
-@cache
-def _adapter(cls: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+_MODEL, _SOURCE = TypeAdapter(ModelManifest), TypeAdapter(SourceManifest)
 
 
-def _checked(cls: type[T], path: Path, data: dict[str, Any]) -> T:
+def _checked(adapter: TypeAdapter[T], path: Path, data: dict[str, Any]) -> T:
     """`data` as a record, every type checked; what the record does not know, a later version wrote, is left out."""
     try:
-        checked: T = _adapter(cls).validate_python(data)
-        return checked
+        return adapter.validate_python(data)
     except (ValidationError, WorkbenchError) as error:
         first = (
             f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
@@ -139,7 +134,7 @@ def _checked(cls: type[T], path: Path, data: dict[str, Any]) -> T:
 def read_model(path: Path) -> ModelManifest:
     """Reads `model.json`; raises `BadData` if it is damaged or of another format."""
     data = _read(path)
-    return _checked(ModelManifest, path, data | {"record": data.get("model")})
+    return _checked(_MODEL, path, data | {"record": data.get("model")})
 
 
 def write_model(path: Path, manifest: ModelManifest) -> None:
@@ -153,7 +148,7 @@ def write_model(path: Path, manifest: ModelManifest) -> None:
 def read_source(path: Path) -> SourceManifest:
     """Reads `source.json`; raises `BadData` if it is damaged or of another format."""
     data = _read(path)
-    return _checked(SourceManifest, path, data | {"record": data.get("source")})
+    return _checked(_SOURCE, path, data | {"record": data.get("source")})
 
 
 def write_source(path: Path, manifest: SourceManifest) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,6 +35,7 @@ _LOGITS = 64_000_000
 """Logits of one batch at most."""
 
 
+@runtime_checkable
 class Autoencoder(Protocol):
     """What is asked of an SAE; SAELens's have it."""
 

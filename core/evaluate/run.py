@@ -94,8 +94,13 @@ def _rows_of(texts: Path, entry: Entry, model: LoadedModel) -> tuple[list[list[i
 
 
 def _first(rows: list[list[int]], tokens: int | None) -> list[list[int]]:
-    """As many whole prompts as `tokens` allows, and at least one."""
+    """The first `tokens` tokens; the last prompt may be cut short, but to no less than two."""
     if tokens is None:
         return rows
-    ends = np.cumsum([len(r) for r in rows])
-    return rows[: max(1, int(np.searchsorted(ends, tokens, side="right")))]
+    result: list[list[int]] = []
+    for row in rows:
+        if tokens < 2:
+            break
+        result.append(row[:tokens])
+        tokens -= len(result[-1])
+    return result

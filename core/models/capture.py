@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import BadConfig
@@ -41,14 +43,14 @@ def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
 @torch.no_grad()
 def capture(
     model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
-) -> dict[str, Float[Tensor, "batch pos d"]]:
+) -> dict[str, Float[Tensor, "batch pos ..."]]:
     """The activations of `ids` at each hook, `[batch, pos, d]`, in the model's dtype."""
     last = max(map(hook_layer, hooks))
     _, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=last + 1, return_type=None)
     return {hook: cache[hook] for hook in hooks}
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "batch pos"]:
+def pad(rows: Sequence[Sequence[int] | NDArray[np.int64]]) -> Int[Tensor, "batch pos"]:
     """Rows of ids as one tensor, zeros on the right."""
     longest = max(map(len, rows))
     out = torch.zeros(len(rows), longest, dtype=torch.int64)

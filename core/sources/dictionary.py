@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from core.models.loading import LoadedModel
 from core.records import Kind
 
 
+@runtime_checkable
 class Dictionary(Protocol):
     """What techniques and the build see of a source."""
 

@@ -1,7 +1,7 @@
-"""What a build must find, computed the slow and obvious way: one prompt at a time, dense, with Hugging Face and SAELens alone.
+"""What a build must find, the slow and obvious way: one prompt at a time, dense, by Hugging Face and SAELens alone.
 
-Nothing here comes from `core` but the words of its records. `dense` gives the activations and the hook's values of every
-token; the checks of `test_build_numbers.py` are plain loops over them.
+Nothing here comes from `core`. `dense` gives the activations and the hook's values of every token; the checks of
+`test_build_numbers.py` are plain loops over them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ DOCUMENTS = [
 
 def texts(count: int = 30) -> list[str]:
     """`count` documents that differ."""
-    return [DOCUMENTS[i % len(DOCUMENTS)] + (f" Number {i} of {i * 7}." if i >= len(DOCUMENTS) else "") for i in range(count)]
+    return [
+        DOCUMENTS[i % len(DOCUMENTS)] + (f" Number {i} of {i * 7}." if i >= len(DOCUMENTS) else "")
+        for i in range(count)
+    ]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import yaml
@@ -107,7 +109,7 @@ def test_one_token(tmp_path):
 
 
 def test_equal_values_have_a_histogram_around_them(tmp_path):
-    """A feature whose active values are all equal, or that has one: its range is still that of active values, above zero."""
+    """A feature whose active values are all equal, or that has one: the range is above zero all the same."""
     from core.build.write import _histogram
 
     for values in ([0.01], [3.0, 3.0]):
@@ -150,12 +152,18 @@ def test_bfloat16(tmp_path):
 
     tiny.model(tmp_path / "model", scale=8.0)
     tiny.sae(tmp_path / "sae")
-    bench = build(tmp_path, {"1-res": {"sae": {"path": "sae"}}, "0-neurons": {"neurons": "blocks.0.mlp.hook_post"}}, dtype="bfloat16")
+    bench = build(
+        tmp_path,
+        {"1-res": {"sae": {"path": "sae"}}, "0-neurons": {"neurons": "blocks.0.mlp.hook_post"}},
+        dtype="bfloat16",
+    )
     assert bench.source("tiny/1-res").dtype == "bfloat16"
     bridge = TransformerBridge.boot_transformers(str(tmp_path / "model"), device="cpu", dtype=torch.bfloat16)
     sae, rows = SAE.load_from_disk(tmp_path / "sae"), prompts(bench, "tiny/1-res")
     with torch.no_grad():
-        acts = torch.cat([sae.encode(bridge.run_with_cache(torch.tensor([r]))[1]["blocks.1.hook_resid_pre"][0]) for r in rows]).float()
+        acts = torch.cat(
+            [sae.encode(bridge.run_with_cache(torch.tensor([r]))[1]["blocks.1.hook_resid_pre"][0]) for r in rows]
+        ).float()
     for i in range(0, 64, 9):
         values = store(bench, "tiny/1-res", i)
         for n, v in values.items():
@@ -180,8 +188,9 @@ def test_coordinates_far_from_zero():
     """A coordinate that hardly varies around a large value, and one that does not vary at all."""
     rng = np.random.default_rng(0)
     acts = np.maximum(rng.normal(size=(900, 7)).astype(np.float32) - 0.5, 0)
-    x = np.stack([3000 + rng.normal(size=900), np.full(900, 1234.567), acts[:, 2] + rng.normal(size=900), 0.3 * acts[:, 1] - 800], 1)
-    x = x.astype(np.float32)
+    noise = rng.normal(size=(2, 900))
+    columns = [3000 + noise[0], np.full(900, 1234.567), acts[:, 2] + noise[1], 0.3 * acts[:, 1] - 800]
+    x = np.stack(columns, 1).astype(np.float32)
     moments = CoordinateMoments(7, 4)
     for begin in range(0, 900, 256):
         part = slice(begin, begin + 256)
@@ -198,7 +207,12 @@ def test_coordinates_far_from_zero():
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e6]), offset=st.sampled_from([0.0, 1.0, -300.0, 1e4]), batch=st.integers(1, 60))
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e6]),
+    offset=st.sampled_from([0.0, 1.0, -300.0, 1e4]),
+    batch=st.integers(1, 60),
+)
 def test_dense_moments(seed, scale, offset, batch):
     rng = np.random.default_rng(seed)
     acts = (scale * (offset + rng.normal(size=(60, 5)) * rng.choice([0, 1, 10], size=5))).astype(np.float32)
@@ -208,14 +222,14 @@ def test_dense_moments(seed, scale, offset, batch):
     wide = acts.astype(np.float64)
     spread = wide.std(0)
     sums = dense.sums
-    np.testing.assert_allclose(sums.shift + sums.total / 60, wide.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(sums.shift + sums.total / 60, wide.mean(0), rtol=1e-9, atol=1e-7 * spread.max())
     np.testing.assert_allclose(sums.spread(60), spread, rtol=1e-4)
     np.testing.assert_allclose(sums.length(60), np.linalg.norm(wide, axis=0), rtol=1e-5)
     assert (dense.low == acts.min(0)).all() and (dense.high == acts.max(0)).all()
     assert (dense.bins.sum(1) == 60).all()
     for i in range(5):
         edges = (np.arange(BINS + 1) - BINS // 2) * dense.step[i]
-        expected = [((wide[:, i] >= low) & (wide[:, i] < high)).sum() for low, high in zip(edges, edges[1:], strict=False)]
+        expected = [((wide[:, i] >= low) & (wide[:, i] < high)).sum() for low, high in itertools.pairwise(edges)]
         assert dense.bins[i].tolist() == expected
     found = strongest(dense.ff, 60, sums, sums, 4, ~np.eye(5, dtype=bool))
     pearson = naive.pearson(wide, wide)

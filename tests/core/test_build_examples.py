@@ -1,4 +1,4 @@
-"""Which examples are shown: near-identical contexts folded and counted, and a word never taken for a part of another."""
+"""Which examples are shown: near-identical contexts folded and counted, a word never taken for a part of another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from core.build import examples
 from core.models.vocabulary import Vocabulary
 
-WORDS = ["", " the", " cat", " sat", "on", " on", " mat", "s", "ter", ".", "\n", "’", " “", "un", "日", "本", " 7", "a", " x"]
+WORDS = (
+    "", " the", " cat", " sat", "on", " on", " mat", "s", "ter", ".", "\n", "’", " “", "un", "日", "本", " 7", "a",
+    " x",
+)  # fmt: skip
 ID = {word: i for i, word in enumerate(WORDS)}
 VOCABULARY = Vocabulary([w.encode() for w in WORDS], [0])
 FILL = [ID[w] for w in (" the", " cat", " sat", " on", " mat", ".", "\n", " x", " 7", "a")]
@@ -105,7 +108,7 @@ def test_punctuation_and_quotes_end_a_word():
 def test_one_entry_a_prompt_and_the_strongest_first():
     made = texts([0, *FILL], [0, *FILL[::-1]])
     group = examples.choose(
-        1, np.array([1, 2, 3, 12, 13], np.uint32), np.array([1, 5, 5, 7, 2], np.float32), made, 20, examples.steps(7)
+        1, np.array([1, 2, 3, 12, 13], np.uint32), np.array([1, 5, 5, 7, 2], np.float32), made, 20, examples.steps(7.0)
     )
     assert group[0].rows.tolist() == [3, 1], "the first of equals"
     assert group[1].rows.tolist() == [3, 1, 2, 4, 0]
@@ -163,13 +166,16 @@ def test_folding_is_its_definition(data):
     core_ = st.lists(st.sampled_from([ID["on"], ID["s"], ID["."]]), min_size=2, max_size=4)
     shared = data.draw(st.lists(token, min_size=6, max_size=9))
     rows = [
-        [0, *data.draw(st.lists(token, max_size=2)), *shared, *data.draw(core_)] for _ in range(data.draw(st.integers(1, 6)))
+        [0, *data.draw(st.lists(token, max_size=2)), *shared, *data.draw(core_)]
+        for _ in range(data.draw(st.integers(1, 6)))
     ]
     made = texts(*rows)
     body = np.flatnonzero(made.tokens != 0)
     chosen = data.draw(st.lists(st.sampled_from(body.tolist()), min_size=1, max_size=12, unique=True))
     positions = np.array(sorted(chosen), np.uint32)
-    values = np.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=len(chosen), max_size=len(chosen))), np.float32)
+    values = np.array(
+        data.draw(st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=len(chosen), max_size=len(chosen))), np.float32
+    )
     assert diverse(made, positions.tolist(), values) == naive_diverse(made, positions, values)
 
 
@@ -180,7 +186,7 @@ def test_folding_is_its_definition(data):
     feature=st.integers(0, 10**6),
 )
 def test_draws(values, prompts, feature):
-    """Every draw is in its interval, one a prompt, as many as there can be, and does not depend on what else is drawn."""
+    """Every draw is in its interval, one a prompt, as many as there can be, and the same each time."""
     size = -(-len(values) // prompts)
     made = texts(*[[FILL[n % 10]] * size for n in range(prompts)])
     positions = np.arange(len(values), dtype=np.uint32)

@@ -130,7 +130,7 @@ def test_the_prompts_are_the_documents_in_pieces(bench, folder):
 
 
 def test_the_store_holds_what_encode_gives(case):
-    bench, key, found, stored, records = case
+    bench, key, found, stored, _records = case
     source = bench.source(key)
     assert source.tokens == found.counted.sum()
     assert (stored[~found.counted] == 0).all(), "special tokens are not counted"
@@ -147,12 +147,14 @@ def test_the_store_holds_what_encode_gives(case):
             assert not mine[(counted > low + 2e-5) & (counted < high - 2e-5)].any()
     else:
         assert (stored[found.counted] >= 0).all() and (stored != 0).sum() > 100
-        np.testing.assert_allclose(stored[found.counted], np.maximum(found.acts[found.counted], 0), rtol=3e-6, atol=2e-5)
+        np.testing.assert_allclose(
+            stored[found.counted], np.maximum(found.acts[found.counted], 0), rtol=3e-6, atol=2e-5
+        )
     assert source.alive == ((stored != 0).any(0)).sum()
 
 
 def test_statistics(case):
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     counted = found.counted
     for i, record in enumerate(records):
         values = stored[counted, i].astype(np.float64)
@@ -174,7 +176,7 @@ def test_statistics(case):
 
 
 def test_histograms(case):
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     for i, record in enumerate(records):
         h = record.histogram
         if h is None:
@@ -193,8 +195,10 @@ def test_histograms(case):
             continue
         values = stored[:, i][stored[:, i] != 0].astype(np.float64)
         assert len(counts) == 50 and counts.sum() == len(values)
-        if len(set(values.tolist())) > 1:
-            assert (h.low, h.high) == (values.min(), values.max())
+        if np.ptp(values) == 0:
+            assert 0 <= h.low < values[0] < h.high
+            continue
+        assert (h.low, h.high) == (values.min(), values.max())
         step = (h.high - h.low) / 50
         for b in range(50):
             inside = (values >= h.low + b * step) & ((values < h.low + (b + 1) * step) | (b == 49))
@@ -203,7 +207,7 @@ def test_histograms(case):
 
 
 def test_raw_ranking(case):
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     for i, record in enumerate(records):
         if record.dead:
             continue
@@ -215,7 +219,7 @@ def test_raw_ranking(case):
 
 
 def test_values_of_every_prompt_that_is_shown(case, request):
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     compact = "compact" in request.node.callspec.id
     for i, record in enumerate(records):
         for example in [e for g in record.groups for e in g.examples]:
@@ -224,14 +228,14 @@ def test_values_of_every_prompt_that_is_shown(case, request):
             expected = stored[rows, i]
             values = np.array(example.values)
             assert ((values != 0) == (expected != 0)).all()
-            np.testing.assert_allclose(values, expected, rtol=1e-3 if compact else 0)
+            np.testing.assert_allclose(values, expected, rtol=1e-3 if compact else 0, atol=1e-7 if compact else 0)
             assert example.value == expected[example.position]
             assert [t.special for t in example.tokens] == [t == 0 for t in found.tokens[rows].tolist()]
 
 
 def test_groups(case):
     """Order, ranges, shares, at most one a prompt; the draws belong to their interval and fill it where they can."""
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     total = found.counted.sum()
     for i, record in enumerate(records):
         if record.dead:
@@ -269,7 +273,7 @@ def test_groups(case):
 
 def test_diverse_examples_count_every_prompt_once(case):
     """The strongest first; as many as there are prompts if all groups are shown, and none counted twice."""
-    bench, key, found, stored, records = case
+    _bench, _key, found, stored, records = case
     for i, record in enumerate(records):
         if record.dead:
             continue
@@ -333,7 +337,7 @@ def _related(listed, scores, k, extra=None, tolerance=1e-4):
 
 
 def test_decoder_coordinates_and_neighbours(case):
-    bench, key, found, _, records = case
+    _bench, _key, found, _, records = case
     rows = found.W_dec.astype(np.float64)
     near = naive.cosine(rows.T, rows.T)
     np.fill_diagonal(near, np.nan)
@@ -346,7 +350,7 @@ def test_decoder_coordinates_and_neighbours(case):
 
 
 def test_correlations(case):
-    """Over all counted tokens: hook coordinates, and features of the source that are active together on three tokens."""
+    """Over all counted tokens: hook coordinates, and features of the source active together on three tokens or more."""
     bench, key, found, stored, records = case
     acts = (found.acts if bench.source(key).signed else stored)[found.counted].astype(np.float64)
     x = found.x[found.counted].astype(np.float64)

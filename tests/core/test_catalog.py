@@ -37,7 +37,9 @@ def add(root, key: str, **changes) -> None:
     new = SourceKey.parse(key)
     folder = root / key
     folder.mkdir(parents=True)
-    write_source(folder / "source.json", replace(manifest, record=replace(manifest.record, key=new, layer=new.layer, **changes)))
+    write_source(
+        folder / "source.json", replace(manifest, record=replace(manifest.record, key=new, layer=new.layer, **changes))
+    )
 
 
 def test_manifests_come_back(root, tmp_path):
@@ -92,7 +94,7 @@ def test_not_found_says_what_there_is(root):
     with pytest.raises(NotFound, match="0-neurons, 1-res"):
         catalog.entry(SourceKey("tiny", "8-res"))
     for ask in (lambda: catalog.entry(SourceKey("other", "8-res")), lambda: catalog.model("other")):
-        with pytest.raises(NotFound, match="no model “other” here. There is: tiny"):
+        with pytest.raises(NotFound, match=r"no model “other” here\. There is: tiny"):
             ask()
     with pytest.raises(NotFound, match="python -m core build"):
         Catalog((root / "empty",)).model("tiny")
@@ -111,13 +113,14 @@ def test_a_source_whose_model_is_gone(root):
     (root / "tiny" / "model.json").unlink()
     catalog = Catalog((root,))
     assert len(catalog.sources()) == 2 and catalog.models() == ()
-    with pytest.raises(BadData, match="model.json of tiny"):
+    with pytest.raises(BadData, match=r"model\.json of tiny"):
         catalog.model("tiny")
 
 
 @pytest.mark.parametrize("name", [f"{tiny.SAE}/source.json", "tiny/model.json"])
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "1", '"x"', "\x00", '{"format": 1}', '{"format": 2}', '{"format": "1"}', "[" * 100_000]
+    "text",
+    ["", "{", "[]", "null", "1", '"x"', "\x00", '{"format": 1}', '{"format": 2}', '{"format": "1"}', "[" * 100_000],
 )
 def test_no_manifest(root, name, text):
     (root / name).write_text(text, encoding="utf-8")
@@ -178,7 +181,10 @@ def test_a_later_version_may_know_more(root):
     assert Catalog((root,)).source(KEY).width == 64
 
 
-@pytest.mark.parametrize("figures", ["", "[]", "{}", '{"weights_sha256": "%s", "figures": []}', '{"weights_sha256": "%s", "figures": {"l0": "x"}}'])
+@pytest.mark.parametrize(
+    "figures",
+    ["", "[]", "{}", '{"weights_sha256": "%s", "figures": []}', '{"weights_sha256": "%s", "figures": {"l0": "x"}}'],
+)
 def test_damaged_figures_count_as_none(root, figures):
     manifest = read_source(root / tiny.SAE / "source.json")
     folder = root / tiny.SAE / "derived" / "eval-1"

@@ -1,4 +1,4 @@
-"""The build's configuration: what is wrong is refused before any work, with the key, what was found and what would do."""
+"""The build's configuration: what is wrong is refused before any work, with key, what was found and what would do."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ WRONG = [
     ("model.path", "", r"model\.path: must be text, found ''"),
     ("sources.1.neurons", "", r"sources\.1\.neurons: must be text"),
     # what needs the model
-    ("sources.1.neurons", "blocks.7.mlp.hook_post", r"sources\.1.*no hook “blocks\.7\.mlp\.hook_post”: it has 2 layers"),
+    ("sources.1.neurons", "blocks.7.mlp.hook_post", r"sources\.1.*no hook “blocks\.7\.mlp\.hook_post”: .* 2 layers"),
     ("sources.1.neurons", "blocks.0.hook_mlp", r"blocks\.0\.hook_mlp.*hook_resid_pre"),
     ("sources.1.neurons", "blocks.0.hook_resid_pre", r"“blocks\.0\.hook_resid_pre” is not where neurons are"),
     ("sources.1.neurons", "nonsense", r"“nonsense” is no hook of a block; it is written like"),
@@ -138,10 +138,13 @@ def test_every_mistake_is_named_at_once(base, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "1", "x", "a: [", "\t- x: y", "model: &a [*a]", "1: 2", "? [1, 2]\n: 3", "!!python/object:os.system {}", "model: !x y", "a: b\na: b", "- model", "\x00"],
+    [
+        "", "[]", "1", "x", "a: [", "\t- x: y", "model: &a [*a]", "1: 2", "? [1, 2]\n: 3",
+        "!!python/object:os.system {}", "model: !x y", "a: b\na: b", "- model", "\x00",
+    ],
 )  # fmt: skip
 def test_no_configuration(tmp_path, text):
-    with pytest.raises(BadConfig, match="build.yaml"):
+    with pytest.raises(BadConfig, match=r"build\.yaml"):
         read_config(write(tmp_path, text))
 
 
@@ -150,7 +153,7 @@ def test_no_file(tmp_path):
         with pytest.raises(BadConfig):
             read_config(path)
     (tmp_path / "latin.yaml").write_bytes(b"model: {id: \xe9}")
-    with pytest.raises(BadConfig, match="latin.yaml"):
+    with pytest.raises(BadConfig, match=r"latin\.yaml"):
         read_config(tmp_path / "latin.yaml")
 
 
@@ -164,11 +167,15 @@ def test_relative_paths_are_relative_to_the_file(tiny_config, monkeypatch, tmp_p
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_anything_in_any_place_is_read_or_refused(base, tmp_path, data):
-    places = ["model", "model.id", "model.path", "release", "release.urls", "sources", "sources.0", "sources.0.id", "sources.0.sae",
-              "sources.0.sae.path", "sources.1.neurons", "dataset", "dataset.path", "dataset.separator", "prompts", "context", "cut", "seed"]  # fmt: skip
+    places = (
+        "model model.id model.path release release.urls sources sources.0 sources.0.id sources.0.sae "
+        "sources.0.sae.path sources.1.neurons dataset dataset.path dataset.separator prompts context cut seed"
+    ).split()
     value = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+        ),
         max_leaves=4,
     )
     try:
@@ -191,7 +198,13 @@ def refused(base, tmp_path, path, value, message):
 
 def test_an_sae_of_another_width(base, tmp_path):
     tiny.sae(tmp_path / "wide", d_in=48)
-    refused(base, tmp_path, "sources.0.sae.path", "wide", r"1-res: its encoder takes 48 numbers, but blocks\.1\.hook_resid_pre of tiny has 32")
+    refused(
+        base,
+        tmp_path,
+        "sources.0.sae.path",
+        "wide",
+        r"1-res: its encoder takes 48 numbers, but blocks\.1\.hook_resid_pre of tiny has 32",
+    )
 
 
 def test_an_sae_of_a_hook_that_is_not_there(base, tmp_path):
@@ -215,7 +228,13 @@ def test_a_damaged_sae(base, tmp_path, how):
         cfg.write_text(cfg.read_text().replace('"standard"', '"fancy"'))
     else:
         tiny.sae(folder, bias=float("nan"))
-    refused(base, tmp_path, "sources.0.sae.path", "bad", r"The SAE .*bad.*(cannot be loaded|b_enc holds numbers that are not finite)")
+    refused(
+        base,
+        tmp_path,
+        "sources.0.sae.path",
+        "bad",
+        r"The SAE .*bad.*(cannot be loaded|b_enc holds numbers that are not finite)",
+    )
 
 
 @pytest.mark.parametrize("how", ["config", "weights", "short weights", "tokenizer", "not json", "architecture"])
@@ -246,7 +265,9 @@ def test_a_model_whose_activations_are_not_finite(base, tmp_path):
     tensors["transformer.h.0.mlp.c_fc.bias"][3] = float("inf")
     save_file(tensors, path, {"format": "pt"})
     with pytest.raises(BadConfig, match=r"not finite"):
-        Workbench(Settings(data=tmp_path / "data", demo=None)).build(write(tmp_path, changed(base, "model.path", "model")))
+        Workbench(Settings(data=tmp_path / "data", demo=None)).build(
+            write(tmp_path, changed(base, "model.path", "model"))
+        )
     assert not list((tmp_path / "data").rglob("source.json"))
 
 

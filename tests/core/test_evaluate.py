@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,11 @@ from sae_lens.saes.sae import SAEMetadata
 from sae_lens.training.activation_scaler import ActivationScaler
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-from core.errors import BadInput
+from core.errors import BadInput, NotAvailable, NotFound
 from core.evaluate.reconstruction import reconstruction
+from core.settings import Settings
+from core.workbench import Workbench
+from tests import tiny
 
 HOOK = "blocks.1.hook_resid_pre"
 BOS = 0
@@ -117,4 +121,39 @@ def test_naive(model: HookedTransformer) -> None:
 def test_nothing_to_count(model: HookedTransformer) -> None:
     only_bos = torch.zeros(2, 1, dtype=torch.int64)
     with pytest.raises(BadInput, match="nothing to evaluate"):
-        reconstruction(model, autoencoder("topk"), HOOK, only_bos, torch.ones(2), special={BOS}, dataset="")
+        reconstruction(model, autoencoder("topk"), HOOK, only_bos, torch.tensor([1, 1]), special={BOS}, dataset="")
+
+
+def test_figures_are_kept_beside_the_source_and_shown(tiny_config: Path, tmp_path: Path) -> None:
+    bench = Workbench(Settings(data=tmp_path / "data", demo=None))
+    bench.build(tiny_config)
+    assert bench.source(tiny.SAE).figures is None
+    plain, with_bos = bench.evaluate(tiny.SAE)
+    shown = bench.source(tiny.SAE)
+    assert shown.figures == plain
+    assert plain.tokens == shown.tokens  # the build's prompts, counted as the build counts
+    assert with_bos.tokens == plain.tokens + shown.prompts
+
+
+def test_figures_of_other_weights_are_not_shown(tiny_config: Path, tmp_path: Path) -> None:
+    bench = Workbench(Settings(data=tmp_path / "data", demo=None))
+    bench.build(tiny_config)
+    bench.evaluate(tiny.SAE)
+    (file,) = (tmp_path / "data").glob("*/*/derived/eval-*/figures.json")
+    file.write_text(file.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
+    assert Workbench(bench.settings).source(tiny.SAE).figures is None
+
+
+def test_other_texts_and_fewer_tokens(bench: Workbench, tmp_path: Path) -> None:
+    writable = Workbench(bench.settings.model_copy(update={"data": tmp_path, "demo": bench.settings.data}))
+    (tmp_path / "one.txt").write_text("a cat sat on the mat. " * 30, encoding="utf-8")
+    figures, _ = writable.evaluate(tiny.SAE, texts=tmp_path / "one.txt", tokens=20)
+    assert figures.dataset == "one.txt"
+    assert 0 < figures.tokens <= 20
+    with pytest.raises(NotFound, match="no file or folder"):
+        writable.evaluate(tiny.SAE, texts=tmp_path / "none.txt")
+
+
+def test_neurons_have_no_reconstruction(bench: Workbench) -> None:
+    with pytest.raises(NotAvailable, match="no autoencoder"):
+        bench.evaluate(tiny.NEURONS)

@@ -17,7 +17,13 @@ from core.workbench import Workbench
 from tests import tiny
 from tests.core import naive
 
-TEXTS = ["Paris", "It’s a fine day 🙂 in Zürich, isn’t it?", "x", "def add(a, b):\n    return a + b\n", "a <|endoftext|> b"]
+TEXTS = [
+    "Paris",
+    "It’s a fine day 🙂 in Zürich, isn’t it?",
+    "x",
+    "def add(a, b):\n    return a + b\n",
+    "a <|endoftext|> b",
+]
 
 
 @pytest.fixture(scope="module", params=["standard", "jumprelu", "topk", "neurons"])
@@ -31,7 +37,12 @@ def case(request, tmp_path_factory):
         tiny.sae(folder / "sae", request.param, **options)
     (folder / "texts.txt").write_text(tiny.SEPARATOR.join(naive.texts(8)), encoding="utf-8")
     source = {"neurons": "blocks.1.mlp.hook_post"} if neurons else {"sae": {"path": "sae"}}
-    config = {"model": {"id": "tiny", "path": "model"}, "sources": [{"id": "1-a", **source}], "dataset": {"path": "texts.txt"}, "context": 16}
+    config = {
+        "model": {"id": "tiny", "path": "model"},
+        "sources": [{"id": "1-a", **source}],
+        "dataset": {"path": "texts.txt"},
+        "context": 16,
+    }
     (folder / "build.yaml").write_text(yaml.safe_dump(config))
     bench = Workbench(Settings(data=folder / "data", demo=None))
     bench.build(folder / "build.yaml")
@@ -67,7 +78,10 @@ def test_values_are_saelens_own(case):
             if record.position is None:
                 assert record.maximum == 0 and (size[counted] <= 0).all()
             else:
-                assert record.position == max(counted, key=lambda n: (size[n], -n)) and record.maximum == values[record.position]
+                assert (
+                    record.position == max(counted, key=lambda n: (size[n], -n))
+                    and record.maximum == values[record.position]
+                )
 
 
 def test_texts_together_are_texts_alone(case):
@@ -165,13 +179,13 @@ def test_weights_that_moved(tiny_config, tmp_path):
     (tmp_path / "sae").rename(tmp_path / "elsewhere")
     bench = Workbench(Settings(data=tmp_path / "data", demo=None))
     assert bench.feature(f"{tiny.SAE}/3").active
-    with pytest.raises(NotAvailable, match="not at .*sae any more"):
+    with pytest.raises(NotAvailable, match=r"not at .*sae any more"):
         bench.test(f"{tiny.SAE}/3", "x")
     assert bench.test(f"{tiny.NEURONS}/3", "x")
     (tmp_path / "elsewhere").rename(tmp_path / "sae")
     assert bench.test(f"{tiny.SAE}/3", "x"), "and what is back is found again"
     (tmp_path / "model").rename(tmp_path / "gone")
-    with pytest.raises(NotAvailable, match="not at .*model any more"):
+    with pytest.raises(NotAvailable, match=r"not at .*model any more"):
         Workbench(bench.settings).test(f"{tiny.SAE}/3", "x")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -149,7 +150,7 @@ def test_arbitrary_non_zeros_come_back(tmp_path_factory, data):
     numbers = np.cumsum(data.draw(st.lists(st.integers(1, 1000), min_size=tokens, max_size=tokens))).astype(np.uint32)
     cuts = sorted({0, tokens, *data.draw(st.lists(st.integers(0, tokens), max_size=3))})
     growing = Nonzeros(width)
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         acts = torch.from_numpy(dense[begin:end])
         matrix = growing.append(acts, acts != 0, numbers[begin:end])
         assert (matrix.toarray() == dense[begin:end]).all()
@@ -174,9 +175,9 @@ def test_rows_and_columns_of_an_arrow_file(tmp_path, compact, rows):
     lists = [list(range(n % 5)) for n in range(rows)]
     sizes = [range(0, min(128, rows)), range(min(128, rows), rows)]  # batches as a build makes them, of whole blocks
     batches = [
-        pa.record_batch([pa.array(b, pa.int32()), pa.array([lists[n] for n in b], pa.list_(pa.uint8())), [str(n) for n in b]], schema=schema)
+        pa.RecordBatch.from_pylist([{"n": n, "list": lists[n], "text": str(n)} for n in b], schema=schema)
         for b in sizes
-    ]  # fmt: skip
+    ]
     layout.write_batches(tmp_path / "a.arrow", schema, batches, compact=compact)
     read = layout._Rows(tmp_path / "a.arrow")
     assert read.column("n").to_pylist() == list(range(rows))
@@ -233,8 +234,9 @@ def look(root: Path) -> list[WorkbenchError]:
     bench = Workbench(Settings(data=root, demo=None))
     errors = []
     asked = [
-        lambda: bench.sources(), lambda: bench.models(), lambda: bench.source(tiny.SAE), lambda: bench.features(tiny.SAE),
-        lambda: bench.densities(tiny.SAE), lambda: bench.random_feature(tiny.SAE), lambda: bench.prompt(tiny.SAE, 0),
+        lambda: bench.sources(), lambda: bench.models(), lambda: bench.source(tiny.SAE),
+        lambda: bench.features(tiny.SAE), lambda: bench.densities(tiny.SAE), lambda: bench.random_feature(tiny.SAE),
+        lambda: bench.prompt(tiny.SAE, 0),
         lambda: bench._open.get(root / tiny.SAE).entries(3), lambda: bench._open.get(root / tiny.SAE).starts,
         *[lambda i=i: bench.feature(f"{tiny.SAE}/{i}") for i in (0, 3, 63)],
     ]  # fmt: skip
@@ -246,7 +248,8 @@ def look(root: Path) -> list[WorkbenchError]:
     return errors
 
 
-FILES = ["features.arrow", "examples.arrow", "prompts.arrow", "store/offsets.npy", "store/positions.npy", "store/values.npy"]
+STORE = ["store/offsets.npy", "store/positions.npy", "store/values.npy"]
+FILES = ["features.arrow", "examples.arrow", "prompts.arrow", *STORE]
 
 
 @pytest.mark.parametrize("name", [*FILES, "source.json", "../model.json", "../vocabulary.arrow"])
@@ -287,7 +290,11 @@ def test_flipped_bytes_are_a_message_or_a_wrong_number_but_never_a_crash(tiny_ro
         look(root)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

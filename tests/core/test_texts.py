@@ -76,7 +76,10 @@ def test_packed_is_saelens(tmp_path_factory, rows, context, bos):
     write(folder, rows)
     expected = list(
         concat_and_batch_sequences(
-            (torch.tensor(row) for row in rows if row), context, begin_batch_token_id=bos, sequence_separator_token_id=bos
+            (torch.tensor(row) for row in rows if row),
+            context,
+            begin_batch_token_id=bos,
+            sequence_separator_token_id=bos,
         )
     )
     made = config(folder, context=context, cut="packed")
@@ -144,7 +147,9 @@ def test_the_hash_is_of_the_tokens_and_not_of_the_file(tmp_path):
     assert cut(config(tmp_path), Numbers(), 0).sha256 != one.sha256
 
 
-@pytest.mark.parametrize(("suffix", "opener"), [(".txt", open), (".txt.xz", lzma.open), (".txt.gz", gzip.open), (".txt.bz2", bz2.open)])
+@pytest.mark.parametrize(
+    ("suffix", "opener"), [(".txt", open), (".txt.xz", lzma.open), (".txt.gz", gzip.open), (".txt.bz2", bz2.open)]
+)
 def test_files_plain_and_compressed(tmp_path, suffix, opener):
     with opener(tmp_path / f"novel{suffix}", "wb") as file:
         file.write("é 1\n<|endoftext|>\n \n<|endoftext|>\n2".encode())
@@ -152,7 +157,10 @@ def test_files_plain_and_compressed(tmp_path, suffix, opener):
     assert [(d.text, d.part) for d in found] == [("é 1", "novel"), ("2", "novel")]
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.txt", b"\xff\xfe"), ("a.txt.xz", b"no xz"), ("a.txt.gz", b"\x1f\x8b\x08\x00short"), ("a.txt.bz2", b"BZh9")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.txt", b"\xff\xfe"), ("a.txt.xz", b"no xz"), ("a.txt.gz", b"\x1f\x8b\x08\x00short"), ("a.txt.bz2", b"BZh9")],
+)
 def test_a_damaged_file_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadConfig, match=name):
@@ -174,7 +182,9 @@ def test_a_hub_data_set_that_lacks_the_column(tmp_path):
         cut(made, Numbers(), None)
 
 
-@pytest.mark.parametrize("error", [ConnectionError("Couldn't reach it"), ValueError("Unknown split"), FileNotFoundError()])
+@pytest.mark.parametrize(
+    "error", [ConnectionError("Couldn't reach it"), ValueError("Unknown split"), FileNotFoundError()]
+)
 def test_a_hub_data_set_that_cannot_be_read(tmp_path, monkeypatch, error):
     import datasets
 
@@ -189,7 +199,9 @@ def test_a_hub_data_set_that_cannot_be_read(tmp_path, monkeypatch, error):
 
 def test_a_hub_data_set(tmp_path):
     (tmp_path / "rows").mkdir()
-    (tmp_path / "rows" / "train.jsonl").write_text('{"words": "1 2"}\n{"words": " "}\n{"words": "3"}\n', encoding="utf-8")
+    (tmp_path / "rows" / "train.jsonl").write_text(
+        '{"words": "1 2"}\n{"words": " "}\n{"words": "3"}\n', encoding="utf-8"
+    )
     made = config(tmp_path).model_copy(update={"dataset": DatasetConfig(hub=str(tmp_path / "rows"), text="words")})
     assert rows_of(cut(made, Numbers(), None)) == [[1, 2], [3]]
 
