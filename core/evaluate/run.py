@@ -6,6 +6,7 @@ itself, so that nothing has to be fetched again. Cost: that of the measuring.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def _rows_of(texts: Path, entry: Entry, model: LoadedModel) -> tuple[list[list[i
     if not texts.exists():
         raise NotFound(f"There is no file or folder {texts}.")
     record = entry.manifest.record
-    pattern = str(texts.resolve() / "*.txt*") if texts.is_dir() else str(texts.resolve())
+    place = glob.escape(str(texts.resolve()))
+    pattern = f"{place}/*.txt*" if texts.is_dir() else place
     config = BuildConfig(
         model=ModelConfig(id=record.key.model_id, path="."),
         sources=(SourceConfig(id=record.key.source_id, neurons=record.hook),),
