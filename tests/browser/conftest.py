@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[object]:
     """A browser for all tests; each opens contexts of its own."""
     if CHROMIUM is None:
@@ -31,7 +31,7 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server as `make demo` starts it, with a data root of its own."""
     if not any(DEMO.glob("*/*/source.json")):

@@ -12,6 +12,7 @@ from core.errors import BadData
 from core.models.vocabulary import Vocabulary, byte_alphabet, pieces_of
 from core.records import Token
 from tests import tiny
+from tests.live import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +117,13 @@ def test_a_vocabulary_entry_alone(made):
     assert vocabulary.alone(10**6) == Token(10**6, "") and vocabulary.piece(-1) == b""
 
 
-def test_gpt2s_own_vocabulary():
+def test_the_demos_own_vocabulary():
     """Every id of a real byte-level vocabulary gives the bytes that its tokenizer decodes."""
-    from pathlib import Path
-
     from transformers import AutoTokenizer
 
-    folder = Path(__file__).parents[3] / "shared" / "gpt2-tokenizer"
-    if not folder.is_dir():
-        pytest.skip("no GPT-2 tokenizer here")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "demo" / "weights" / "model")
     pieces = pieces_of(tokenizer, len(tokenizer))
-    assert len(set(pieces)) == len(pieces) == 50257
+    assert len(set(pieces)) == len(pieces) == 5120
     vocabulary = Vocabulary(pieces, tokenizer.all_special_ids)
     for text in ("It’s naïve 🙂 日本語\n\n\t  x", "👩‍👩‍👧 zwj", "\x00\x7f​"):
         drawn = vocabulary.draw(tokenizer(text)["input_ids"])
