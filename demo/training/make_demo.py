@@ -26,7 +26,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 MODEL = "scribe-4l"
-LAYERS = (0, 1, 2, 3)
+LAYERS = (2, 3)
+"""Those that `demo.yaml` names."""
 ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -101,7 +102,7 @@ def make(corpus: Path, work: Path, tokens: int) -> None:
         "saes",
         mark([model / "model.safetensors", HERE / "training" / "train_saes.py"], None),
         [saes / s for s in sources],
-        lambda: call("demo.training.train_saes", *given),
+        lambda: call("demo.training.train_saes", *given, "--layers", *LAYERS),
     )
 
     def place() -> None:
