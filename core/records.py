@@ -285,7 +285,8 @@ class ExampleGroup:
     high: float
     """Values of the group lie in (low, high]; for the top groups these are 0 and the maximum."""
     share: float
-    """Fraction of all counted tokens whose value lies in the group's range."""
+    """Fraction of all counted tokens on which the feature is active with a value in the group's range. Of a signed
+    source these are tokens in its tails: values between the tails count as not active."""
     examples: tuple[Example, ...]
 
 

@@ -11,7 +11,7 @@ Four kinds of group, following `neuronpedia.md` section 7 and SAEDashboard's com
   (feature, token) so that the draw does not depend on the order of the pass, at most one a prompt.
 - random: active tokens drawn the same way over the whole range.
 
-Cost: about a millisecond a feature.
+Cost: a sort of the feature's entries, and up to `TOP` comparisons of all its prompts' windows.
 """
 
 from __future__ import annotations

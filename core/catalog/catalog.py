@@ -57,6 +57,9 @@ class Catalog:
     def entry(self, key: SourceKey) -> Entry:
         """The source `key`; raises `NotFound` with what there is."""
         sources = self._scan().sources
+        if key not in sources:  # the last look may have met the instant in which a rebuilt source takes its place
+            self.refresh()
+            sources = self._scan().sources
         if key in sources:
             return sources[key]
         siblings = [k.source_id for k in sources if k.model_id == key.model_id]

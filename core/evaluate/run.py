@@ -68,10 +68,9 @@ def evaluate(
 
 
 def _build_rows(entry: Entry, data: SourceData) -> tuple[list[list[int]], str]:
-    count = entry.manifest.record.prompts
-    return [
-        data.prompt(n)["tokens"].tolist() for n in range(count)
-    ], f"the build's prompts ({entry.manifest.record.dataset})"
+    record = entry.manifest.record
+    rows = [data.prompt(n)["tokens"].tolist() for n in range(record.prompts)]
+    return rows, f"the build's prompts ({record.dataset})"
 
 
 def _rows_of(texts: Path, entry: Entry, model: LoadedModel) -> tuple[list[list[int]], str]:

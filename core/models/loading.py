@@ -80,14 +80,11 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(
             bridge.original_model.config._name_or_path or place, revision=spec.revision
         )
-    except (
-        Exception
-    ) as error:  # Hugging Face and the bridge raise many kinds; all mean that this is no model they can run
+    except Exception as error:  # they raise many kinds; all mean that this is no model they can run
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
-    if not tokenizer("text", add_special_tokens=False)[
-        "input_ids"
-    ]:  # Hugging Face makes an empty one where there is none
+    # Hugging Face makes an empty tokenizer where there is none.
+    if not tokenizer("text", add_special_tokens=False)["input_ids"]:
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: it has no tokenizer.")
     bridge.eval().requires_grad_(False)
     record = _record(spec, bridge, name, description)

@@ -64,7 +64,7 @@ class Vocabulary:
         return token
 
     def alone(self, i: int) -> Token:
-        r"""One vocabulary entry, as a logit table shows it; bytes that are no character are written as `\\xE2`."""
+        r"""One vocabulary entry, as a logit table shows it; bytes that are no character are written as `\xE2`."""
         if i in self.special:
             return Token(i, self._name(i), special=True)
         piece = self.piece(i)

@@ -1,6 +1,6 @@
 """Draws fifty living SAE features of the demo with a fixed seed and prints what a reader needs to say what each means.
 
-The fifty of `demo/README.md` are these. Cost: seconds.
+Cost: seconds.
 
     python -m demo.training.fifty
 """

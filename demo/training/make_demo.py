@@ -5,8 +5,7 @@ copies in `demo/weights`, the texts, the built data, the figures on held-out tex
 made is there and was made from the same things: its mark, a SHA-256 over its inputs and settings, is kept in
 `WORK/done.json`. Stopped in the middle, the longest stages go on from where they were.
 
-Cost: on two cores with bfloat16 instructions about 35 minutes a 18 million tokens of the model, 15 for the SAEs, 2
-for the rest.
+Cost: nearly all of it is the model's and the SAEs' training; their modules say how long.
 
     python -m demo.training.make_demo --corpus CORPUS --work WORK [--tokens N]
 """

@@ -8,7 +8,7 @@ Cost: on two cores with bfloat16 instructions about 30 million tokens an hour; 2
 memory rather than hand it back to the kernel, or the same takes twice as long:
 
     MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=4000000000 \
-        python -m demo.training.train_model --corpus CORPUS --work WORK --tokens 45_000_000
+        python -m demo.training.train_model --corpus CORPUS --work WORK --tokens 18_000_000
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo's language model.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=30_000_000)
+    parser.add_argument("--tokens", type=int, default=18_000_000)
     parser.add_argument("--cooldown", type=float, default=0.45)
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints")
     args = parser.parse_args()

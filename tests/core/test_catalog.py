@@ -199,3 +199,14 @@ def test_paths_in_manifests_survive_a_move(tmp_path):
     assert relative(tmp_path / "project" / "models" / "a", root) == "../models/a"
     assert relative(root / "m" / "s", root) == "m/s"
     assert relative(tmp_path / "elsewhere", root) == str(tmp_path / "elsewhere")
+
+
+def test_a_source_that_was_away_for_an_instant_is_found_at_once(tiny_root, tmp_path):
+    """A look that meets the instant of a replacement must not hide the source until the next look is due."""
+    shutil.copytree(tiny_root, tmp_path / "data")
+    catalog, key = Catalog((tmp_path / "data",)), SourceKey.parse(tiny.SAE)
+    folder = tmp_path / "data" / key.model_id / key.source_id
+    folder.rename(folder.with_name(".away"))
+    assert key not in [s.key for s in catalog.sources()]
+    folder.with_name(".away").rename(folder)
+    assert catalog.source(key).key == key
