@@ -1,17 +1,21 @@
 """The records that every job of the workbench returns, and the keys by which things are asked for.
 
 All are frozen and hold plain Python values, so that a page, the API, the command line and a notebook get the same thing
-and may cache it. Nothing here imports torch, and nothing here computes. Positions count the BOS token as 0. An index is
-an integer everywhere; only Neuronpedia-shaped JSON (`core.interchange.neuronpedia`) writes it as a string.
+and may cache it. Nothing here imports torch, and nothing here computes; where a notebook asks, `core.notebook` draws
+them. Positions count the BOS token as 0. An index is an integer everywhere; only Neuronpedia-shaped JSON
+(`core.interchange.neuronpedia`) writes it as a string.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeVar, overload
 
 from core.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["sae", "transcoder", "neurons", "directions"]
 GroupKind = Literal["diverse", "raw", "interval", "random"]
@@ -20,6 +24,55 @@ LONGEST = 96
 """Characters of an id at most: it names a folder."""
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCE = re.compile(r"([0-9]{1,4})-([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)(?:__([A-Za-z0-9._-]+))?")
+
+
+T = TypeVar("T")
+
+
+class Shown:
+    """What a notebook asks of a record; the drawing is loaded when one is first shown."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from core import notebook
+
+        return notebook.to_html([self])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a source, model or release, a row an example of a feature, a row a token of a test."""
+        from core import notebook
+
+        return notebook.to_pandas([self])
+
+
+class Records(tuple[T, ...]):
+    """Several records of one kind: a tuple in every way, drawn together in a notebook and read as one data frame."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> T: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Records[T]: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> T | Records[T]:
+        if isinstance(index, slice):
+            return Records(tuple.__getitem__(self, index))
+        return tuple.__getitem__(self, index)
+
+    def __repr__(self) -> str:
+        return f"Records({list(self)!r})"
+
+    def _repr_html_(self) -> str:
+        from core import notebook
+
+        return notebook.to_html(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows of every record, one below the other; see `Shown.to_pandas`."""
+        from core import notebook
+
+        return notebook.to_pandas(self)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,7 +178,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
+class ModelRecord(Shown):
     """A language model as the catalog knows it, without loading it."""
 
     model_id: str
@@ -145,7 +198,7 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRecord:
+class ReleaseRecord(Shown):
     """A published family of sources."""
 
     name: str
@@ -155,13 +208,13 @@ class ReleaseRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRecord:
+class SourceRecord(Shown):
     """One source as its manifest describes it."""
 
     key: SourceKey
     kind: Kind
     architecture: str
-    """SAELens's name of the encoder (`standard`, `jumprelu`, `topk`, …), or `identity` for neurons."""
+    """SAELens's name of the encoder (`standard`, `jumprelu`, …); `identity` for neurons, `linear` for directions."""
     hook: str
     """TransformerLens's name of the activation that is encoded."""
     layer: int
@@ -189,6 +242,8 @@ class SourceRecord:
     """ISO date of the build."""
     origin: str
     """Where the weights come from, as a person would write it."""
+    hook_out: str = ""
+    """Where the decoder rows belong, if elsewhere than at `hook`: a transcoder's output; empty for the rest."""
     figures: Figures | None = None
 
 
@@ -290,8 +345,8 @@ class ExampleGroup:
     examples: tuple[Example, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureRecord:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FeatureRecord(Shown):
     """Everything the feature page shows."""
 
     key: FeatureKey
@@ -331,9 +386,12 @@ class FeatureRecord:
         """No counted token activates it."""
         return self.active == 0
 
+    def __repr__(self) -> str:  # the generated one writes out every token of sixty examples
+        return f"FeatureRecord({self.key}, label={self.label!r}, active={self.active}, maximum={self.maximum:.4g})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRecord:
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TestRecord(Shown):
     """One text and one feature's values on it."""
 
     key: FeatureKey
@@ -348,6 +406,9 @@ class TestRecord:
     """Where the maximum is; None if no token is active."""
 
     __test__ = False  # the name is not pytest's
+
+    def __repr__(self) -> str:
+        return f"TestRecord({self.key}, {self.text!r}, maximum={self.maximum:.4g}, position={self.position})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

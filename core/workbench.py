@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.catalog.catalog import Catalog
+from core.catalog.manifest import ModelSpec
 from core.catalog.resolve import resolve
-from core.errors import BadInput, NotAvailable, NotFound
+from core.errors import BadInput, NotAvailable, NotFound, WorkbenchError
 from core.models.pool import Pool, Slot
 from core.models.vocabulary import Vocabulary
 from core.records import (
@@ -27,6 +29,7 @@ from core.records import (
     Figures,
     Histogram,
     ModelRecord,
+    Records,
     ReleaseRecord,
     Resident,
     SourceKey,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     from core.models.loading import LoadedModel
     from core.sources.dictionary import Dictionary
+    from core.techniques.tokenize import Ids
 
 Progress = Callable[[str, float, float], None]
 """Called with (what, done, of)."""
@@ -57,21 +61,22 @@ class Workbench:
         self._open = OpenSources()
         self._pool = Pool()
         self._vocabularies: dict[Path, tuple[int, Vocabulary]] = {}
-        self._lock = threading.Lock()  # guards _vocabularies
+        self._tokenizers: dict[Path, tuple[int, Ids]] = {}
+        self._lock = threading.Lock()  # guards _vocabularies and _tokenizers
 
     # -- browsing: no torch ------------------------------------------------------------------------------------------
 
-    def models(self) -> tuple[ModelRecord, ...]:
+    def models(self) -> Records[ModelRecord]:
         """Every model that has a source here."""
-        return self.catalog.models()
+        return Records(self.catalog.models())
 
     def model(self, model_id: str) -> ModelRecord:
         """One model; raises `NotFound` with what there is."""
         return self.catalog.model(model_id)[0].record
 
-    def releases(self) -> tuple[ReleaseRecord, ...]:
+    def releases(self) -> Records[ReleaseRecord]:
         """Every release that has a source here."""
-        return self.catalog.releases()
+        return Records(self.catalog.releases())
 
     def release(self, name: str) -> ReleaseRecord:
         """One release; raises `NotFound` with what there is."""
@@ -82,9 +87,9 @@ class Workbench:
 
     def sources(
         self, *, model_id: str | None = None, set_name: str | None = None, release: str | None = None
-    ) -> tuple[SourceRecord, ...]:
+    ) -> Records[SourceRecord]:
         """Every source, by model, set, layer and id; filtered where asked."""
-        return tuple(
+        return Records(
             s
             for s in self.catalog.sources()
             if (model_id is None or s.key.model_id == model_id)
@@ -107,6 +112,22 @@ class Workbench:
         entry = self.catalog.entry(_source(key))
         return table(self._open.get(entry.folder), entry.record).to_pandas()
 
+    def each_feature(self, keys: Sequence[FeatureKey | str]) -> Iterator[FeatureRecord]:
+        """The records of `keys`, in their order, one at a time; an error says which of them it is about."""
+        for n, key in enumerate(keys):
+            try:
+                yield self.feature(key)
+            except WorkbenchError as error:
+                raise type(error)(f"Feature {n + 1} of {len(keys)}: {error}") from error
+
+    def living(self, key: SourceKey | str, *, offset: int = 0, limit: int | None = None) -> tuple[FeatureKey, ...]:
+        """Features of a source that are not dead, by index; `limit` of them after the first `offset`."""
+        if offset < 0 or (limit is not None and limit < 0):
+            raise BadInput("offset and limit are 0 or more.")
+        key = self.source(key).key
+        living = self._living(key)[offset : None if limit is None else offset + limit]
+        return tuple(FeatureKey(key.model_id, key.source_id, int(i)) for i in living)
+
     def densities(self, key: SourceKey | str, bins: int = 40) -> Histogram:
         """Histogram of log10 density over the features of a source that are not dead."""
         density = self.features(key)["density"].to_numpy()
@@ -125,8 +146,7 @@ class Workbench:
             chosen = random.choices(sources, [s.alive for s in sources])[0].key
         else:
             chosen = self.source(key).key
-        active = self._open.get(self.catalog.entry(chosen).folder).features.column("active").to_numpy()
-        living = np.flatnonzero(active)
+        living = self._living(chosen)
         if not len(living):
             raise NotFound(f"Every feature of {chosen} is dead on the build's texts.")
         return FeatureKey(chosen.model_id, chosen.source_id, int(random.choice(living)))
@@ -148,9 +168,21 @@ class Workbench:
         row = self._open.get(self.catalog.entry(source.key).folder).prompt(number)
         return self._vocabulary(source.key.model_id).draw(row["tokens"].tolist())
 
+    def tokenize(self, model_id: str, text: str, *, bos: bool = True) -> tuple[Token, ...]:
+        """The tokens of a text as the model reads them, with BOS first where it has one, unless `bos` is false.
+
+        Needs the model's tokenizer, not its weights; imports no torch where `tokenizer.json` says everything.
+        Raises `BadInput` for a text that is too long or not Unicode.
+        """
+        (text,) = self._texts(text)
+        manifest, _ = self.catalog.model(model_id)
+        ids = self._tokenizer(model_id)(text)
+        begin = [manifest.bos] if bos and manifest.bos is not None else []
+        return self._vocabulary(model_id).draw(begin + ids)
+
     # -- the model at work -------------------------------------------------------------------------------------------
 
-    def test(self, key: FeatureKey | str, texts: Sequence[str] | str) -> tuple[TestRecord, ...]:
+    def test(self, key: FeatureKey | str, texts: Sequence[str] | str) -> Records[TestRecord]:
         """One feature's values on new texts; a record a text.
 
         Raises:
@@ -169,7 +201,7 @@ class Workbench:
         model = slot.get()
         dictionary = self._source_slot(source).get()
         with slot.lock:
-            return test_feature(key, texts, model, dictionary)
+            return Records(test_feature(key, texts, model, dictionary))
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
@@ -253,6 +285,23 @@ class Workbench:
                 self._vocabularies[path] = held
             return held[1]
 
+    def _living(self, key: SourceKey) -> NDArray[np.intp]:
+        """Indices of the features of a source that are not dead, ascending."""
+        return np.flatnonzero(self._open.get(self.catalog.entry(key).folder).features.column("active").to_numpy())
+
+    def _tokenizer(self, model_id: str) -> Ids:
+        manifest, folder = self.catalog.model(model_id)
+        mark = (folder / "model.json").stat().st_mtime_ns
+        with self._lock:
+            held = self._tokenizers.get(folder)
+        if held is None or held[0] != mark:  # two threads may both load it, which is waste and no harm
+            from core.techniques.tokenize import load_tokenizer
+
+            held = (mark, load_tokenizer(_placed(manifest.spec, folder)))
+            with self._lock:
+                self._tokenizers[folder] = held
+        return held[1]
+
     def _model_slot(self, model_id: str) -> Slot[LoadedModel]:
         manifest, folder = self.catalog.model(model_id)
 
@@ -260,9 +309,7 @@ class Workbench:
             from core.models import loading
 
             loading.use_threads(self.settings.threads)
-            spec = manifest.spec
-            if spec.path:
-                spec = replace(spec, path=str((folder.parent / spec.path).resolve()))
+            spec = _placed(manifest.spec, folder)
             return loading.load(spec, device=self.settings.device, dtype=self.settings.dtype, name=manifest.record.name)
 
         return self._pool.slot(model_id, load)
@@ -282,6 +329,11 @@ class Workbench:
             return dictionary.load(weights, model, hook=source.hook, device=self.settings.device)
 
         return self._pool.slot(str(source.key), load)
+
+
+def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """`spec` with its path made absolute: a manifest writes it from the data root, in which `folder` stands."""
+    return replace(spec, path=str((folder.parent / spec.path).resolve())) if spec.path else spec
 
 
 def _source(key: SourceKey | str) -> SourceKey:
