@@ -1,13 +1,15 @@
 """`GET /docs`: the OpenAPI description as one plain page.
 
 The usual viewers load their script from a content network; this page needs nothing but itself, so it also works where
-the workbench usually runs, on a machine without the internet.
+the workbench usually runs, on a machine without the internet. Every route has a line for the shell, with the address
+that the page was asked for; its values are the examples of the description, and work as they are on the demo.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 from html import escape
 from typing import Any
 
@@ -35,8 +37,9 @@ code,pre{font:13px "DejaVu Sans Mono",monospace;overflow-wrap:anywhere}pre{white
 def docs(request: Request) -> HTMLResponse:
     """Every route with its parameters."""
     schema = request.app.openapi()
+    base = str(request.url.replace(query="", fragment="")).removesuffix("/docs")
     parts = [
-        _operation(path, method, operation, schema)
+        _operation(path, method, operation, schema, base)
         for path, methods in schema["paths"].items()
         for method, operation in methods.items()
     ]
@@ -49,7 +52,26 @@ def docs(request: Request) -> HTMLResponse:
     )
 
 
-def _operation(path: str, method: str, operation: dict[str, Any], schema: dict[str, Any]) -> str:
+def example(path: str, operation: dict[str, Any], schema: dict[str, Any]) -> tuple[str, Any]:
+    """(path, body) of a request that works on the demo; the body is None where there is none."""
+    for entry in operation.get("parameters", ()):
+        if entry["in"] == "path":
+            path = path.replace("{" + entry["name"] + "}", str(entry["schema"]["examples"][0]))
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    return path, None if body is None else _instance(body, schema)
+
+
+def _instance(schema: dict[str, Any], whole: dict[str, Any]) -> Any:
+    """The example of a schema, or one made of its fields' examples."""
+    if "$ref" in schema:
+        schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    if "examples" in schema:
+        return schema["examples"][0]
+    parts = schema.get("properties", {})
+    return {name: _instance(part, whole) for name, part in parts.items() if "examples" in part or "$ref" in part}
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], schema: dict[str, Any], base: str) -> str:
     rows = [
         _row(entry["name"], entry["schema"], entry["in"], entry.get("description", ""), entry.get("required", False))
         for entry in operation.get("parameters", ())
@@ -57,10 +79,19 @@ def _operation(path: str, method: str, operation: dict[str, Any], schema: dict[s
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     fields = escape(json.dumps(_resolved(body, schema), indent=1)) if body else ""
     shown = f"<p><small>Body</small></p><pre>{fields}</pre>" if body else ""
+    shown += f"<p><small>Example</small></p><pre>{escape(_line(base, *example(path, operation, schema)))}</pre>"
     return (
         f"<section><h2><b>{method.upper()}</b> /api{escape(path)}</h2><p>{_text(operation.get('summary', ''))}. "
         f"{_text(operation.get('description', ''))}</p><table>{''.join(rows)}</table>{shown}</section>"
     )
+
+
+def _line(base: str, path: str, body: Any) -> str:
+    """An example for the shell."""
+    line = f"curl -s {shlex.quote(base + path)}"
+    if body is None:
+        return line
+    return f"{line} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
 
 
 def _row(name: str, schema: dict[str, Any], where: str, description: str, required: bool) -> str:
@@ -75,13 +106,16 @@ def _text(markdown: str) -> str:
 
 
 def _resolved(schema: Any, whole: dict[str, Any]) -> Any:
-    """A body's schema as field: type, with references followed."""
+    """A body's schema as field: what it is, or its type; with references followed."""
     if "$ref" in schema:
         schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     if "properties" in schema:
         return {name: _resolved(part, whole) for name, part in schema["properties"].items()}
+    if "description" in schema:
+        return schema["description"]
     if "anyOf" in schema:
         return " or ".join(str(_resolved(part, whole)) for part in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"list of {_resolved(schema['items'], whole)}"
-    return schema.get("description") or schema.get("type", "any")
+        items = _resolved(schema["items"], whole)
+        return [items] if isinstance(items, dict) else f"list of {items}"
+    return schema.get("type", "any")

@@ -27,7 +27,8 @@ def install(app: FastAPI) -> None:
 
 
 def reply(message: str, status: int) -> JSONResponse:
-    """One error as JSON."""
+    """One error as JSON; halves of surrogate pairs, which a request can carry and UTF-8 cannot, are shown as “?”."""
+    message = message.encode("utf-8", "replace").decode()
     return JSONResponse({"error": message, "message": message}, status_code=status)
 
 
@@ -52,17 +53,25 @@ def _unreadable(request: Request, error: Exception) -> JSONResponse:
 
 def _sentence(problem: dict[str, Any]) -> str:
     """One validation error of pydantic as a sentence that names the field."""
-    where = ".".join(_field(problem.get("loc", ())))
+    where = _field(problem.get("loc", ()))
     if problem["type"] == "json_invalid":
         return "The body is not JSON: " + str(problem.get("ctx", {}).get("error", problem["msg"])) + "."
     if problem["type"] == "missing":
         return f"{where or 'The body'} is missing." if where else "A JSON body is missing."
-    return f"{where or 'The body'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+    if problem["type"] == "too_long" and "actual_length" in problem.get("ctx", {}):
+        of = problem["ctx"]
+        return f"{where or 'The body'} has {of['actual_length']:,} items: at most {of['max_length']:,} at once."
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where or 'The body'}: {message[:1].lower()}{message[1:]}."
 
 
-def _field(location: Sequence[str | int]) -> list[str]:
-    # The first part says where it was read from (body, path, query), which the sentence does not need.
-    return [str(part) for part in location[1:]]
+def _field(location: Sequence[str | int]) -> str:
+    """`feature.index`, or `[3].index` in a list.
+
+    The first part says where it was read from (body, path, query), which the sentence does not need.
+    """
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:]]
+    return "".join(parts).removeprefix(".")
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import activation, catalog, docs, errors, feature
+from api import activation, catalog, docs, errors, feature, tokenize
 from api.access import Json
 from core import __version__
 from core.workbench import Workbench
@@ -43,6 +43,6 @@ def create(workbench: Workbench) -> FastAPI:
         allow_headers=["Content-Type", "X-Api-Key"],
     )
     errors.install(app)
-    for part in (catalog, feature, activation, docs):
+    for part in (catalog, feature, activation, tokenize, docs):
         app.include_router(part.router)
     return app

@@ -1,18 +1,23 @@
-"""Our records as Neuronpedia's JSON: feature, activation, catalog entry, figures.
+"""Our records as Neuronpedia's JSON: feature, activation, tokens, catalog entry, figures.
 
-Keys and meanings follow its API (an index and a data index are strings there, and `layer` is the source id). Two
-things differ on purpose: every index into `tokens` counts in the list that is given, after BOS has been dropped, and
-correlated features are filled in. Costs a walk over the record; nothing is computed from tensors.
+Keys and meanings follow its API (an index and a data index are strings there, and `layer` is the source id). What
+differs on purpose: every index into `tokens` counts in the list that is given, after BOS has been dropped; correlated
+features are filled in; and an activation also names its source as `source`, and has no `binContains` where it belongs
+to no interval, since its Python client asks for both. Costs a walk over the record (about 1 ms a feature); nothing is
+computed from tensors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from core.interchange import directory
 from core.records import (
     Example,
     ExampleGroup,
+    FeatureKey,
     FeatureRecord,
     Figures,
     Histogram,
@@ -26,7 +31,22 @@ from core.records import (
 Json = dict[str, Any]
 
 TOP = -1
-"""Neuronpedia marks the group of top activations by a lower bound and a share of -1."""
+"""Neuronpedia marks the group of top activations by this lower bound."""
+
+UNUSED: Json = {
+    "creatorId": None,
+    "dfaValues": [],
+    "dfaTargetIndex": None,
+    "dfaMaxValue": None,
+    "zQIndices": [],
+    "zKIndices": [],
+    "zValues": [],
+    "lossValues": [],
+    "logitContributions": None,
+}
+"""Fields of an activation that belong to attention heads and to accounts, with the values that mean “none”."""
+
+Drawn = Callable[[Example], Json]
 
 
 def catalog_entry(source: SourceRecord) -> Json:
@@ -64,26 +84,40 @@ def figures(key: SourceKey, measured: Figures, with_bos: Figures) -> Json:
     return named | asdict(measured) | {"with_bos": asdict(with_bos)}
 
 
-def feature(record: FeatureRecord) -> Json:
-    """The answer of `GET /api/feature/{modelId}/{layer}/{index}`."""
-    return _identity(record) | _statistics(record) | _relations(record) | _examples(record)
+def feature(record: FeatureRecord, most: int | None = None) -> Json:
+    """The answer of `GET /api/feature/{modelId}/{layer}/{index}`; `most`: how many activations at most."""
+    return _identity(record) | _statistics(record) | _relations(record) | _examples(record, most)
+
+
+def activations(record: FeatureRecord) -> list[Json]:
+    """The answer of `POST /api/activation/get`: what `feature` has under `activations`."""
+    rows: list[Json] = _examples(record, None)["activations"]
+    return rows
 
 
 def activation(record: TestRecord) -> Json:
     """The answer of `POST /api/activation/new` for one text; the leading BOS is dropped."""
     skip = _leading_special(record.tokens)
-    return _strip(record.tokens[skip:], record.values[skip:]) | {
-        "modelId": record.key.model_id,
-        "layer": record.key.source_id,
-        "index": str(record.key.index),
-        "creatorId": None,
-        "createdAt": None,
-        "dataIndex": None,
-        "dataSource": None,
-        "dfaValues": [],
-        "dfaTargetIndex": None,
-        "dfaMaxValue": None,
+    return (
+        UNUSED
+        | _strip(record.tokens[skip:], record.values[skip:])
+        | _names(record.key)
+        | {"createdAt": None, "dataIndex": None, "dataSource": None}
+    )
+
+
+def tokens(drawn: Sequence[Token], *, bos: bool) -> Json:
+    """The answer of `POST /api/tokenize`; `bos`: whether the first of them is the model's BOS, put there."""
+    return {
+        "tokens": [token.id for token in drawn],
+        "tokenStrings": [token.text for token in drawn],
+        "prependBos": bos,
     }
+
+
+def _names(key: FeatureKey) -> Json:
+    """By which an activation belongs to its feature; the client reads `source`, its server writes `layer`."""
+    return {"modelId": key.model_id, "layer": key.source_id, "source": key.source_id, "index": str(key.index)}
 
 
 def _identity(record: FeatureRecord) -> Json:
@@ -95,31 +129,23 @@ def _identity(record: FeatureRecord) -> Json:
         "sourceSetName": record.key.source.set_name,
         "hookName": source.hook,
         "label": record.label,
+        "creatorId": None,
+        "creator": {"name": source.release.creator},
+        "createdAt": source.built,
         "hasVector": False,
         "vector": [],
         "vectorLabel": None,
         "vectorDefaultSteerStrength": record.maximum,
         "model": {"id": record.key.model_id},
-        "source": {
-            "id": record.key.source_id,
-            "modelId": record.key.model_id,
-            "setName": record.key.source.set_name,
-            "hasDashboards": "dashboards" in source.has,
-            "inferenceEnabled": "weights" in source.has,
-            "dataset": source.dataset,
-            "num_prompts": source.prompts,
-            "num_tokens_in_prompt": source.context,
-        },
-        "sourceSet": {
-            "modelId": record.key.model_id,
-            "name": record.key.source.set_name,
-            "releaseName": source.release.name,
-            "creatorName": source.release.creator,
-            "urls": list(source.release.urls),
-        },
+        "source": directory.source(source),
+        "sourceSet": directory.set_row(source),
         "explanations": [],
         "comments": [],
         "lists": [],
+        "umap_x": None,
+        "umap_y": None,
+        "umap_cluster": None,
+        "umap_log_feature_sparsity": None,
     }
 
 
@@ -169,41 +195,54 @@ def _values(related: tuple[Related, ...]) -> list[float]:
     return [entry.value for entry in related]
 
 
-def _examples(record: FeatureRecord) -> Json:
+def _examples(record: FeatureRecord, most: int | None) -> Json:
     """The raw ranking and the intervals as `activations`, strongest first; the folded ranking beside them."""
+    drawn = _each_once()
     kinds = ("diverse", "raw", "interval")
     by_kind = {kind: [group for group in record.groups if group.kind == kind] for kind in kinds}
-    ranking = by_kind["raw"] or by_kind["diverse"]
-    rows = [_example(record, group, entry) for group in ranking + by_kind["interval"] for entry in group.examples]
-    rows.sort(key=lambda row: -row["maxValue"])
+
+    def rows(groups: list[ExampleGroup]) -> list[Json]:
+        pairs = [(group, example) for group in groups for example in group.examples]
+        pairs.sort(key=lambda pair: -drawn(pair[1])["maxValue"])
+        return [_example(record, group, example, drawn(example)) for group, example in pairs[:most]]
+
     return {
-        "activations": rows,
-        "diverseActivations": [
-            _example(record, group, entry) for group in by_kind["diverse"] for entry in group.examples
-        ],
+        "activations": rows((by_kind["raw"] or by_kind["diverse"]) + by_kind["interval"]),
+        "diverseActivations": rows(by_kind["diverse"]),
     }
 
 
-def _example(record: FeatureRecord, group: ExampleGroup, example: Example) -> Json:
-    skip = _leading_special(example.tokens)
+def _each_once() -> Drawn:
+    """The strip of an example; a prompt that several groups show is drawn once."""
+    made: dict[int, Json] = {}
+
+    def strip(example: Example) -> Json:
+        if example.prompt not in made:
+            skip = _leading_special(example.tokens)
+            made[example.prompt] = _strip(example.tokens[skip:], example.values[skip:])
+        return made[example.prompt]
+
+    return strip
+
+
+def _example(record: FeatureRecord, group: ExampleGroup, example: Example, strip: Json) -> Json:
     top = group.kind != "interval"
-    return _strip(example.tokens[skip:], example.values[skip:]) | {
-        "id": f"{record.key}/{group.kind}/{example.prompt}/{example.position}",
-        "modelId": record.key.model_id,
-        "layer": record.key.source_id,
-        "index": str(record.key.index),
-        "dataIndex": str(example.prompt),
-        "dataSource": example.part or record.source.dataset,
-        "creatorId": None,
-        "binMin": TOP if top else group.low,
-        "binMax": record.maximum if top else group.high,
-        "binContains": TOP if top else group.share,
-        "qualifyingTokenIndex": example.position - skip,
-        "repeats": example.repeats,
-        "dfaValues": [],
-        "dfaTargetIndex": None,
-        "dfaMaxValue": None,
-    }
+    return (
+        UNUSED
+        | strip
+        | _names(record.key)
+        | {
+            "id": f"{record.key}/{group.kind}/{example.prompt}/{example.position}",
+            "dataIndex": str(example.prompt),
+            "dataSource": example.part or record.source.dataset,
+            "createdAt": record.source.built,
+            "binMin": TOP if top else group.low,
+            "binMax": record.maximum if top else group.high,
+            "binContains": None if top else group.share,
+            "qualifyingTokenIndex": example.position - _leading_special(example.tokens),
+            "repeats": example.repeats,
+        }
+    )
 
 
 def _strip(tokens: tuple[Token, ...], values: tuple[float, ...]) -> Json:

@@ -44,8 +44,8 @@ def test_activations_are_consistent_with_themselves(record):
 
 def test_groups_keep_neuronpedias_marks(record):
     answer = neuronpedia.feature(record)
-    top = [row for row in answer["activations"] if row["binContains"] == -1]
-    intervals = [row for row in answer["activations"] if row["binContains"] != -1]
+    top = [row for row in answer["activations"] if row["binContains"] is None]
+    intervals = [row for row in answer["activations"] if row["binContains"] is not None]
     assert top and intervals
     assert all((row["binMin"], row["binMax"]) == (-1, record.maximum) for row in top)
     for row in intervals:

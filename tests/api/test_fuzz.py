@@ -1,0 +1,79 @@
+"""Whatever the body, no door breaks: an answer, or a 4xx with a message; never a 5xx."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from api import server
+
+PATHS = ["/features", "/features-offset", "/activation/new", "/activation/get", "/tokenize", "/global"]
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+near = {
+    "modelId": st.just("tiny") | anything,
+    "index": st.integers(-2, 70) | st.integers(0, 70).map(str) | anything,
+    "offset": st.integers(-2, 80) | anything,
+    "limit": st.integers(-2, 300) | anything,
+    "maxActsToReturn": st.integers(-2, 5) | anything,
+    "customText": st.text(max_size=30) | st.lists(st.text(max_size=10), max_size=3) | anything,
+    "prompt": st.text(max_size=40) | anything,
+    "prependBos": st.booleans() | anything,
+    "ignoreBos": st.booleans() | anything,
+}
+sources = st.just("1-res") | st.just("0-neurons") | anything
+reference = st.fixed_dictionaries(
+    {}, optional={name: near[name] for name in ("modelId", "index")} | {"source": sources, "layer": sources}
+)
+nearly = st.fixed_dictionaries(
+    {}, optional=near | {"source": sources, "layer": sources, "feature": reference | anything, "neuron": reference}
+)
+
+
+@pytest.fixture(scope="module")
+def client(bench):
+    return TestClient(server.create(bench), raise_server_exceptions=False)
+
+
+def check(response):
+    assert response.status_code < 500, response.text
+    if response.status_code != 200:
+        body = response.json()
+        assert set(body) == {"error", "message"} and body["message"]
+    return response
+
+
+@pytest.mark.parametrize("path", PATHS)
+@QUICK
+@given(body=nearly | st.lists(nearly, max_size=3) | anything)
+def test_bodies(client, path, body):
+    check(client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"}))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"NaN", b"[" * 100_000, b"1" * 5_000, b'{"modelId":"tiny","layer":"1-res","offset":1e999}',
+     b'[{"modelId":"tiny","layer":"1-res","index":' + b"9" * 5_000 + b"}]",
+     b'{"modelId":"tiny","prompt":"\\ud83d"}', b'{"a":1,"a":2}'],
+)  # fmt: skip
+def test_what_no_encoder_writes(client, path, content):
+    check(client.post(path, content=content, headers={"Content-Type": "application/json"}))
+
+
+@QUICK
+@given(parts=st.lists(st.text(max_size=12), min_size=1, max_size=4))
+def test_paths(client, parts):
+    from urllib.parse import quote
+
+    for begin in ("/feature/", "/source-set/", "/"):
+        check(client.get(begin + "/".join(quote(part, safe="") for part in parts)))
