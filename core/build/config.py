@@ -63,7 +63,10 @@ class ReleaseConfig(_Strict):
 
 
 class SaeConfig(_Strict):
-    """Where an SAE is: a SAELens release, a SAELens folder or a hub repository's folder."""
+    """Where an SAE or transcoder is: a SAELens release, a SAELens folder or a hub repository's folder.
+
+    `hook` and `hook_out` say where it belongs if its own cfg.json does not, or says it wrongly.
+    """
 
     release: Place | None = None
     sae_id: Place | None = None
@@ -71,6 +74,8 @@ class SaeConfig(_Strict):
     hub: Place | None = None
     folder: Place | None = None
     revision: Place | None = None
+    hook: Place | None = None
+    hook_out: Place | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> SaeConfig:
@@ -81,17 +86,26 @@ class SaeConfig(_Strict):
         return self
 
 
+class DirectionsConfig(_Strict):
+    """Directions at a hook: a safetensors file of float tensors, [n, d_in] or [d_in]; `tensor` picks one of them."""
+
+    path: Place
+    hook: Place
+    tensor: Place | None = None
+
+
 class SourceConfig(_Strict):
-    """One source: `sae` or `neurons`."""
+    """One source: `sae` (transcoders too), `neurons` or `directions`."""
 
     id: str
     sae: SaeConfig | None = None
     neurons: Place | None = None
+    directions: DirectionsConfig | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> SourceConfig:
-        if (self.sae is None) == (self.neurons is None):
-            raise ValueError("give exactly one of sae and neurons")
+        if sum(x is not None for x in (self.sae, self.neurons, self.directions)) != 1:
+            raise ValueError("give exactly one of sae, neurons and directions")
         return self
 
 
@@ -153,16 +167,23 @@ class BuildConfig(_Strict):
 
     def weights_spec(self, source: SourceConfig) -> WeightsSpec:
         """A source's place, with an absolute path."""
+        if source.directions is not None:
+            d = source.directions
+            return WeightsSpec(kind="directions", path=str(self.place(d.path)), hook=d.hook, tensor=d.tensor)
         if source.sae is None:
-            return WeightsSpec(kind="neurons")
+            return WeightsSpec(kind="neurons", hook=source.neurons)
         s = source.sae
         path = str(self.place(s.path)) if s.path else None
         return WeightsSpec(
-            kind="sae", path=path, release=s.release, sae_id=s.sae_id, hub=s.hub, folder=s.folder, revision=s.revision
-        )
+            kind="sae", path=path, release=s.release, sae_id=s.sae_id, hub=s.hub, folder=s.folder, revision=s.revision,
+            hook=s.hook, hook_out=s.hook_out,
+        )  # fmt: skip
 
     def weights_origin(self, source: SourceConfig) -> str:
         """A source's place as a person wrote it."""
+        if source.directions is not None:
+            tensor = source.directions.tensor
+            return f"{source.directions.path}:{tensor}" if tensor else source.directions.path
         return self.weights_spec(source).origin if not (source.sae and source.sae.path) else source.sae.path
 
     def files(self) -> list[Path]:
@@ -213,6 +234,11 @@ def _check(config: BuildConfig, path: Path) -> None:
                 f"{path}: sources.{n}.sae.path: {config.place(source.sae.path)} is no SAELens folder (cfg.json and "
                 "sae_weights.safetensors)."
             )
+        if source.directions and not config.place(source.directions.path).is_file():
+            raise BadConfig(
+                f"{path}: sources.{n}.directions.path: there is no file {config.place(source.directions.path)}; "
+                "directions are a safetensors file."
+            )
     if config.model.path and not (config.place(config.model.path) / "config.json").is_file():
         raise BadConfig(
             f"{path}: model.path: {config.place(config.model.path)} is no Hugging Face folder (config.json)."
@@ -223,7 +249,7 @@ def _check(config: BuildConfig, path: Path) -> None:
 
 _KEYS: dict[str, type[_Strict]] = {
     "": BuildConfig, "model": ModelConfig, "release": ReleaseConfig, "dataset": DatasetConfig,
-    "sources": SourceConfig, "sae": SaeConfig,
+    "sources": SourceConfig, "sae": SaeConfig, "directions": DirectionsConfig,
 }  # fmt: skip
 
 

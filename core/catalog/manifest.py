@@ -47,13 +47,20 @@ class WeightsSpec:
     """Where a source's weights come from."""
 
     kind: str
-    """`sae` or `neurons`."""
+    """`sae` (transcoders too), `neurons` or `directions`."""
     path: str | None = None
+    """A SAELens folder, or a safetensors file of directions."""
     release: str | None = None
     sae_id: str | None = None
     hub: str | None = None
     folder: str | None = None
     revision: str | None = None
+    hook: str | None = None
+    """Where it belongs; None leaves it to the SAE's own metadata."""
+    hook_out: str | None = None
+    """Where a transcoder writes; None leaves it to its own metadata."""
+    tensor: str | None = None
+    """The tensor of a file of directions; None takes all."""
 
     @property
     def origin(self) -> str:

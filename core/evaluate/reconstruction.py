@@ -1,7 +1,8 @@
 """How well an SAE reconstructs: L0, explained variance, dead features and what the reconstruction costs in loss.
 
-Knows tensors and a model with hooks; where texts come from and where figures are kept is others' work. Every mean runs
-over *counted* tokens, summed in float64:
+Knows tensors and a model with hooks; where texts come from and where figures are kept is others' work. What is
+reconstructed, x below, is the activation at `hook_out`: for an SAE what it reads, for a transcoder what it stands in
+for, the MLP's output. Every mean runs over *counted* tokens, summed in float64:
 
 - l0: mean number of features above zero a token.
 - explained variance: 1 - E|x - x̂|² / (E|x|² - |E x|²), over all counted tokens of all batches at once.
@@ -11,7 +12,8 @@ over *counted* tokens, summed in float64:
 - score: (zero - spliced) / (zero - own); 1 where nothing is lost, 0 where as much is lost as by zeros.
 
 Special tokens, BOS above all, are not counted and keep their own activation when x̂ is spliced in. With BOS, all tokens
-are counted and replaced. These are the definitions of SAELens's `evals` (its `exclude_special_tokens` on and off).
+are counted and replaced; a model without BOS or other special tokens has the same figures twice. These are the
+definitions of SAELens's `evals` (its `exclude_special_tokens` on and off).
 
 Cost: four passes of the model over the tokens and one of the SAE for each but the last.
 """
@@ -28,6 +30,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.errors import BadInput
+from core.models.capture import per_token, switch_on
 from core.records import Figures
 
 Progress = Callable[[str, float, float], None]
@@ -37,14 +40,15 @@ _LOGITS = 64_000_000
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """What is asked of an SAE; SAELens's have it."""
+    """What is asked of a dictionary; `core.sources.sae.Sae` has it."""
 
-    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
-        """Values of all features."""
-        ...
+    hook: str
+    hook_out: str
 
-    def decode(self, feature_acts: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_in"]:
-        """The reconstruction."""
+    def reconstruct(
+        self, x: Float[Tensor, "... d_in"]
+    ) -> tuple[Float[Tensor, "... d_sae"], Float[Tensor, "... d_out"]]:
+        """(values of all features, the reconstruction at `hook_out`) of the activation at `hook`."""
         ...
 
 
@@ -56,8 +60,7 @@ def special_mask(tokens: Int[Tensor, "batch pos"], special: Collection[int]) -> 
 @torch.no_grad()
 def reconstruction(
     bridge: Any,
-    sae: Autoencoder,
-    hook: str,
+    source: Autoencoder,
     tokens: Int[Tensor, "prompts pos"],
     lengths: Int[Tensor, " prompts"],
     *,
@@ -65,7 +68,7 @@ def reconstruction(
     dataset: str,
     progress: Progress | None = None,
 ) -> tuple[Figures, Figures]:
-    """(figures without special tokens, figures with them) of `sae` at `hook` of a TransformerLens model.
+    """(figures without special tokens, figures with them) of a dictionary of a TransformerLens model.
 
     Rows of `tokens` are prompts, padded on the right; `lengths` says how many tokens of each are real.
 
@@ -73,22 +76,24 @@ def reconstruction(
         BadInput: no token is left to count, or none follows one that is.
     """
     plain, whole = _Sums(), _Sums()
+    switch_on(bridge, [source.hook, source.hook_out])
+    tokens, lengths = tokens.to(bridge.cfg.device), lengths.to(bridge.cfg.device)
     rows = max(1, _LOGITS // (tokens.shape[1] * int(bridge.cfg.d_vocab)))
     for start in range(0, len(tokens), rows):
         length = lengths[start : start + rows]
         ids = tokens[start : start + rows, : int(length.max())]
-        real = torch.arange(ids.shape[1]) < length[:, None]  # [batch, pos]
+        real = torch.arange(ids.shape[1], device=ids.device) < length[:, None]  # [batch, pos]
         counted = real & ~special_mask(ids, special)
         follows = real[:, 1:]
 
-        x, own = _activation_and_loss(bridge, hook, ids)
-        zero = _loss_with(bridge, hook, ids, torch.zeros_like)
-        features = sae.encode(x)
-        features = features.to_dense() if features.layout != torch.strided else features
-        reconstructed = sae.decode(features).to(x.dtype)
+        held, own = _activations_and_loss(bridge, {source.hook, source.hook_out}, ids)
+        x = held[source.hook_out]
+        zero = _loss_with(bridge, source.hook_out, ids, torch.zeros_like)
+        features, reconstructed = source.reconstruct(held[source.hook])
+        reconstructed = reconstructed.to(x.dtype)
         for sums, mask in ((plain, counted), (whole, real)):
-            spliced = _loss_with(bridge, hook, ids, partial(_splice, reconstructed, mask))
-            sums.add_tokens(x[mask].flatten(1), reconstructed[mask].flatten(1), features[mask])
+            spliced = _loss_with(bridge, source.hook_out, ids, partial(_splice, reconstructed, mask))
+            sums.add_tokens(x[mask], reconstructed[mask], features[mask])
             at = follows & mask[:, :-1]
             sums.add_losses(own[at], spliced[at], zero[at])
         if progress is not None:
@@ -152,17 +157,17 @@ def _losses(logits: Float[Tensor, "batch pos vocab"], ids: Int[Tensor, "batch po
     return scores.logsumexp(-1) - scores.gather(-1, ids[:, 1:, None])[..., 0]
 
 
-def _activation_and_loss(
-    bridge: Any, hook: str, ids: Int[Tensor, "batch pos"]
-) -> tuple[Float[Tensor, "batch pos ..."], Float[Tensor, "batch next"]]:
-    """The activation at `hook` and the model's own losses, from one pass."""
-    held: list[Tensor] = []
+def _activations_and_loss(
+    bridge: Any, hooks: Collection[str], ids: Int[Tensor, "batch pos"]
+) -> tuple[dict[str, Float[Tensor, "batch pos d"]], Float[Tensor, "batch next"]]:
+    """The activations at `hooks`, heads flattened, and the model's own losses, from one pass."""
+    held: dict[str, Tensor] = {}
 
-    def keep(value: Tensor, hook: Any) -> None:
-        held.append(value.detach())
+    def keep(name: str, value: Tensor, hook: Any) -> None:
+        held[name] = per_token(value.detach(), ids, name)
 
-    logits = bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, keep)])
-    return held[0], _losses(logits, ids)
+    logits = bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(h, partial(keep, h)) for h in hooks])
+    return held, _losses(logits, ids)
 
 
 def _loss_with(
@@ -176,8 +181,7 @@ def _loss_with(
     return _losses(bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, change)]), ids)
 
 
-def _splice(
-    reconstructed: Float[Tensor, "batch pos ..."], mask: Bool[Tensor, "batch pos"], own: Float[Tensor, "batch pos ..."]
-) -> Float[Tensor, "batch pos ..."]:
-    """`reconstructed` where `mask` holds, else `own`."""
-    return torch.where(mask.reshape(*mask.shape, *[1] * (own.ndim - 2)), reconstructed, own)
+def _splice(reconstructed: Float[Tensor, "batch pos d"], mask: Bool[Tensor, "batch pos"], own: Tensor) -> Tensor:
+    """`reconstructed` where `mask` holds, else `own`, in the shape of `own`: with heads, if it has them."""
+    flat = own.reshape(reconstructed.shape)
+    return torch.where(mask[..., None], reconstructed, flat).reshape(own.shape)

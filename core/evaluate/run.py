@@ -27,6 +27,11 @@ from core.store.layout import SourceData
 
 Progress = Callable[[str, float, float], None]
 
+_NO_RECONSTRUCTION = {
+    "neurons": "MLP neurons are the activation itself, so there is no reconstruction to evaluate",
+    "directions": "directions are read, not decoded, so there is no reconstruction to evaluate",
+}
+
 
 def evaluate(
     entry: Entry,
@@ -42,12 +47,12 @@ def evaluate(
     """(figures without BOS, figures with BOS); written under `target`, the source's folder in the writable root.
 
     Raises:
-        NotAvailable: the source has no reconstruction (neurons).
+        NotAvailable: the source has no reconstruction (neurons, directions).
         NotFound: `texts` is not there.
         BadInput: there is nothing to evaluate on.
     """
     if not isinstance(source, Sae):
-        raise NotAvailable(f"{entry.manifest.record.key} is no autoencoder: it has no reconstruction to evaluate.")
+        raise NotAvailable(f"{entry.manifest.record.key} is no autoencoder: {_NO_RECONSTRUCTION[source.kind]}.")
     if tokens is not None and tokens < 2:
         raise BadInput(f"--tokens {tokens}: at least 2 are needed.")
     rows, name = _build_rows(entry, data) if texts is None else _rows_of(texts, entry, model)
@@ -55,8 +60,7 @@ def evaluate(
     lengths = torch.tensor([len(r) for r in rows])
     figures, with_bos = reconstruction(
         model.bridge,
-        source.sae,
-        source.hook,
+        source,
         pad(rows),
         lengths,
         special=model.manifest.special,

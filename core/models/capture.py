@@ -2,12 +2,14 @@
 
 Stops after the last hooked layer, so that neither later layers nor the unembedding are computed. Texts of unequal
 length are padded on the right: with causal attention nothing before the padding sees it, and the caller cuts it off.
+Activations of several heads come flattened, head after head, as SAELens flattens them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,11 +45,46 @@ def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
 @torch.no_grad()
 def capture(
     model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
-) -> dict[str, Float[Tensor, "batch pos ..."]]:
-    """The activations of `ids` at each hook, `[batch, pos, d]`, in the model's dtype."""
+) -> dict[str, Float[Tensor, "batch pos d"]]:
+    """The activations of `ids` at each hook, [batch, pos, d], in the model's dtype and on its device.
+
+    Raises:
+        BadConfig: nothing passes through a hook, or what does is no vector a token.
+    """
     last = max(map(hook_layer, hooks))
+    switch_on(model.bridge, hooks)
+    ids = ids.to(model.device)
     _, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=last + 1, return_type=None)
-    return {hook: cache[hook] for hook in hooks}
+    found = {}
+    for hook in hooks:
+        if hook not in cache:
+            raise BadConfig(
+                f"{model.manifest.spec.id} names a hook “{hook}”, but in its architecture nothing passes through it."
+            )
+        found[hook] = per_token(cache[hook], ids, hook)
+    return found
+
+
+def per_token(value: Tensor, ids: Int[Tensor, "batch pos"], hook: str) -> Float[Tensor, "batch pos d"]:
+    """One vector a token: heads flattened, and batch and position told apart where the model runs them as one.
+
+    Raises:
+        BadConfig: the values are not of tokens (attention patterns, for instance).
+    """
+    batch, pos = ids.shape
+    if value.ndim >= 3 and value.shape[:2] == ids.shape:
+        return value.reshape(batch, pos, -1)
+    if value.ndim == 2 and len(value) == batch * pos:  # OPT's MLP works on all tokens in one row
+        return value.reshape(batch, pos, -1)
+    raise BadConfig(
+        f"What passes at “{hook}” is no vector a token: its shape is {list(value.shape)} for {[*ids.shape]}."
+    )
+
+
+def switch_on(bridge: Any, hooks: Sequence[str]) -> None:
+    """TransformerLens lets `hook_mlp_in` fire only when asked to; that changes no value."""
+    if any(hook.endswith("hook_mlp_in") for hook in hooks) and not bridge.cfg.use_hook_mlp_in:
+        bridge.set_use_hook_mlp_in(True)
 
 
 def pad(rows: Sequence[Sequence[int] | NDArray[np.int64]]) -> Int[Tensor, "batch pos"]:

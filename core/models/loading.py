@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from core.catalog.manifest import ModelManifest, ModelSpec
-from core.errors import BadConfig, NotAvailable
+from core.errors import BadConfig, BadInput, NotAvailable
 from core.models.vocabulary import Vocabulary, pieces_of
 from core.records import ModelRecord
 
@@ -44,10 +44,25 @@ class LoadedModel:
         """Most tokens of one text, BOS included."""
         return self.manifest.record.context
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.bridge.parameters()).device
+        return device
+
     def ids(self, text: str) -> list[int]:
-        """BOS and the tokens of `text`; special tokens written out in the text stay text where the tokenizer allows."""
-        body = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return ([] if self.bos is None else [self.bos]) + list(body)
+        """BOS, if the model has one, and the tokens of `text`.
+
+        Special tokens written out in the text stay text where the tokenizer allows.
+
+        Raises:
+            BadInput: the text has a token for which the model has no embedding.
+        """
+        body = list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        if body and max(body) >= self.manifest.record.d_vocab:
+            name = self.tokenizer.convert_ids_to_tokens(max(body))
+            raise BadInput(f"{self.manifest.record.model_id} has no embedding for the token {name!r} of the text.")
+        return ([] if self.bos is None else [self.bos]) + body
 
     @property
     def bytes(self) -> int:
@@ -61,7 +76,9 @@ def load(
     """Loads the model that `spec` names.
 
     Raises:
-        BadConfig: it cannot be loaded: no such folder or name, or an architecture that the bridge does not know.
+        NotAvailable: the folder that a manifest names is gone.
+        BadConfig: it cannot be loaded: no such folder or name, an architecture that the bridge does not know, or one
+            that does not predict the next token from those before it.
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -83,6 +100,11 @@ def load(
     except Exception as error:  # they raise many kinds; all mean that this is no model they can run
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
+    if not hasattr(bridge, "blocks") or not bridge.adapter.supports_generation:
+        raise BadConfig(
+            f"The model {spec.id} ({spec.origin}) cannot be loaded: {type(bridge.original_model).__name__} is no "
+            "language model that predicts each token from those before it."
+        )
     # Hugging Face makes an empty tokenizer where there is none.
     if not tokenizer("text", add_special_tokens=False)["input_ids"]:
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: it has no tokenizer.")
@@ -90,6 +112,11 @@ def load(
     record = _record(spec, bridge, name, description)
     special = {int(i) for i in tokenizer.all_special_ids}
     bos = tokenizer.bos_token_id
+    if bos is not None and bos >= record.d_vocab:
+        raise BadConfig(
+            f"The model {spec.id} ({spec.origin}) cannot be loaded: its tokenizer's BOS is token {bos}, and it has "
+            f"embeddings for {record.d_vocab}."
+        )
     vocabulary = Vocabulary(pieces_of(tokenizer, record.d_vocab), special)
     manifest = ModelManifest(record=record, spec=spec, bos=bos, special=tuple(sorted(special)))
     return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype)
@@ -103,7 +130,7 @@ def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) ->
         architecture=str(cfg.architecture or bridge.original_model.__class__.__name__),
         layers=int(cfg.n_layers),
         d_model=int(cfg.d_model),
-        d_mlp=int(cfg.d_mlp or 0),
+        d_mlp=_d_mlp(bridge),
         heads=int(cfg.n_heads),
         d_vocab=int(cfg.d_vocab),
         context=int(cfg.n_ctx),
@@ -111,6 +138,12 @@ def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) ->
         origin=Path(spec.path).name if spec.path else spec.origin,
         description=description,
     )
+
+
+def _d_mlp(bridge: Any) -> int:
+    """Neurons of the first layer's MLP: the matrix's own shape, since configurations name it in many ways."""
+    rows = getattr(getattr(bridge.blocks[0], "mlp", None), "W_out", None)
+    return int(rows.shape[0]) if isinstance(rows, torch.Tensor) and rows.ndim == 2 else int(bridge.cfg.d_mlp or 0)
 
 
 def _parameters(config: Any) -> int:
@@ -130,7 +163,7 @@ def fingerprint(spec: ModelSpec, bridge: Any) -> str:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
     for key, value in sorted(bridge.original_model.state_dict().items()):
-        digest.update(key.encode() + value.contiguous().float().numpy().tobytes())
+        digest.update(key.encode() + value.contiguous().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

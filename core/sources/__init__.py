@@ -1,1 +1,1 @@
-"""Dictionaries over a hook point behind one interface: SAEs and neurons."""
+"""Dictionaries over a hook point behind one interface: SAEs, transcoders, neurons and directions."""

@@ -1,25 +1,29 @@
-"""The one interface over a dictionary: encode, decoder rows, hook, width.
+"""The one interface over a dictionary (encode, decoder rows, hooks, width), and loading whatever a manifest names.
 
-An SAE gives what SAELens's `encode` gives with the weights as they are on disk: nothing folded, and the SAE
-unchanged. The MLP neurons are a dictionary too: their encoder is the identity on `mlp.hook_post`, their decoder the
-rows of `W_out`.
+A module a kind knows the rest: `sae` what SAELens's SAEs and transcoders compute, `saelens` where they are read from,
+`neurons` and `directions` the dense ones, `residual` what decoder rows are in the residual stream. Cost of loading: the
+weights in memory once.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from core.catalog.manifest import WeightsSpec
-from core.errors import BadConfig, NotAvailable
-from core.models.capture import hook_layer
+from core.errors import BadConfig
+from core.models.capture import capture, check_hooks
 from core.models.loading import LoadedModel
 from core.records import Kind
+from core.sources.directions import Directions, load_directions
+from core.sources.neurons import Neurons
+from core.sources.sae import Sae
+from core.sources.saelens import load_sae
+
+__all__ = ["Dictionary", "Directions", "Neurons", "Sae", "check", "load"]
 
 
 @runtime_checkable
@@ -29,7 +33,11 @@ class Dictionary(Protocol):
     kind: Kind
     architecture: str
     hook: str
+    """TransformerLens's name of the activation that `encode` reads."""
+    hook_out: str
+    """Where the decoder rows belong: `hook` of an SAE, the output of the MLP for a transcoder of it."""
     signed: bool
+    """Whether values are dense and below zero as meaningful as above."""
     d_in: int
     sha256: str
 
@@ -48,115 +56,43 @@ class Dictionary(Protocol):
         ...
 
 
-class Sae:
-    """A SAELens SAE."""
-
-    kind: Kind = "sae"
-    signed = False
-
-    def __init__(self, sae: Any, sha256: str) -> None:
-        self.sae = sae
-        self.architecture = str(sae.cfg.architecture())
-        self.hook = str(sae.cfg.metadata.hook_name)
-        self.d_in = int(sae.cfg.d_in)
-        self.sha256 = sha256
-
-    @property
-    def width(self) -> int:
-        """`d_sae`."""
-        return int(self.sae.cfg.d_sae)
-
-    @property
-    def W_dec(self) -> Float[Tensor, "d_sae d_out"]:
-        """Rows as on disk, whatever their norm."""
-        return self.sae.W_dec.detach()
-
-    @torch.no_grad()
-    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
-        """`SAE.encode`; a sparse result is made dense."""
-        acts: Tensor = self.sae.encode(x)
-        return (acts.to_dense() if acts.layout != torch.strided else acts).float()
-
-
-class Neurons:
-    """The neurons of one MLP."""
-
-    kind: Kind = "neurons"
-    architecture = "identity"
-    signed = True
-
-    def __init__(self, model: LoadedModel, hook: str, sha256: str) -> None:
-        if not hook.endswith("mlp.hook_post"):
-            raise BadConfig(f"neurons: “{hook}” is not where neurons are; write blocks.<layer>.mlp.hook_post.")
-        self.hook = hook
-        self.sha256 = sha256
-        self._rows: Tensor = model.bridge.blocks[hook_layer(hook)].mlp.W_out.detach().float()
-        self.d_in = int(self._rows.shape[0])
-
-    @property
-    def width(self) -> int:
-        """`d_mlp`."""
-        return self.d_in
-
-    @property
-    def W_dec(self) -> Float[Tensor, "d_sae d_out"]:
-        """Rows of `W_out`."""
-        return self._rows
-
-    @torch.no_grad()
-    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
-        """The identity."""
-        return x.float()
-
-
 def load(
     spec: WeightsSpec, model: LoadedModel, *, hook: str | None = None, device: str = "cpu", model_sha256: str = ""
 ) -> Dictionary:
-    """Loads a source's weights. `hook` is needed for neurons, and otherwise checked by the caller.
+    """Loads a source's weights; no pass is run.
+
+    `hook` stands in for that of `spec` where it has none: for neurons of a manifest that does not name their hook.
 
     Raises:
         NotAvailable: the weights are not where the manifest says.
-        BadConfig: they are there, but cannot be read as a SAELens SAE.
+        BadConfig: they are there, but cannot be read as what `spec` says, or the model lacks their hook.
     """
+    hook = spec.hook or hook
+    source: Dictionary
     if spec.kind == "neurons":
-        assert hook is not None
-        return Neurons(model, hook, model_sha256)
-    from sae_lens import SAE
-
-    try:
-        if spec.path:
-            folder = Path(spec.path)
-            if not (folder / "cfg.json").is_file():
-                raise NotAvailable(f"The SAE is not at {folder} any more (no cfg.json there).")
-            sae = SAE.load_from_disk(folder, device=device, dtype="float32")
-        elif spec.release:
-            sae = SAE.from_pretrained(spec.release, str(spec.sae_id), device=device)
-        else:
-            sae = SAE.load_from_disk(_download(spec), device=device, dtype="float32")
-    except NotAvailable:
-        raise
-    except Exception as error:  # SAELens raises many kinds; all mean that these weights are no SAE it knows
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {first}") from error
-    for name, value in sae.state_dict().items():
-        if not value.isfinite().all():
-            raise BadConfig(f"The SAE {spec.origin} is damaged: {name} holds numbers that are not finite.")
-    sae.eval().requires_grad_(False)
-    return Sae(sae, _sha256(sae))
+        if hook is None:
+            raise BadConfig("neurons: the manifest names no hook; build the source again.")
+        source = Neurons(model, hook, model_sha256)
+    elif spec.kind == "directions":
+        source = load_directions(spec, hook, device)
+    else:
+        source = load_sae(spec, device)
+    check_hooks(model, [source.hook, source.hook_out])
+    return source
 
 
-def _download(spec: WeightsSpec) -> Path:
-    """Fetches an SAE's folder from the hub, or finds it in the cache."""
-    from huggingface_hub import snapshot_download
+@torch.no_grad()
+def check(source: Dictionary, model: LoadedModel) -> None:
+    """Runs one token and compares shapes, so that what does not fit fails before any work. Cost: that pass.
 
-    pattern = f"{spec.folder}/*" if spec.folder else None
-    root = Path(snapshot_download(str(spec.hub), revision=spec.revision, allow_patterns=pattern))
-    return root / spec.folder if spec.folder else root
-
-
-def _sha256(sae: Any) -> str:
-    """Of the weights in name order."""
-    digest = hashlib.sha256()
-    for name, value in sorted(sae.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    Raises:
+        BadConfig: the encoder or the decoder is not as wide as the model's activation at its hook.
+    """
+    found = capture(model, torch.zeros(1, 1, dtype=torch.int64), sorted({source.hook, source.hook_out}))
+    name = model.manifest.spec.id
+    wide = found[source.hook].shape[-1]
+    if wide != source.d_in:
+        raise BadConfig(f"its encoder takes {source.d_in} numbers, but {source.hook} of {name} has {wide}.")
+    wide, rows = found[source.hook_out].shape[-1], source.W_dec.shape[1]
+    if wide != rows:
+        raise BadConfig(f"its decoder writes {rows} numbers, but {source.hook_out} of {name} has {wide}.")

@@ -1,8 +1,8 @@
 """One feature on new texts: the value at every token.
 
-Each text is run with BOS before it, as the build's prompts were, and encoded with the feature's source. The maximum
-leaves special tokens out, as the statistics do; for a signed source it is the value of largest magnitude. Cost: one
-forward pass to the source's layer for all texts together.
+Each text is run with BOS before it if the model has one, as the build's prompts were, and encoded with the feature's
+source. The maximum leaves special tokens out, as the statistics do; for a signed source it is the value of largest
+magnitude. Cost: one forward pass to the source's layer for all texts together.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def test_feature(
     hidden = capture(model, pad(rows), [source.hook])[source.hook]
     records = []
     for row, text, x in zip(rows, texts, hidden, strict=True):
-        values = source.encode(x[: len(row)])[:, key.index]
+        values = source.encode(x[: len(row)])[:, key.index].cpu()
         tokens = model.vocabulary.draw(row)
-        special = torch.tensor([t.special for t in tokens], device=values.device)
+        special = torch.tensor([t.special for t in tokens])
         size = values.abs() if source.signed else values
         size = size.masked_fill(special, -torch.inf)
         best = int(size.argmax())
@@ -64,8 +64,9 @@ def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:
     if not ids:
         raise BadInput(f"{which} is empty: {model.manifest.record.model_id}'s tokenizer makes no token of it.")
     if len(ids) > model.context:
+        bos = "" if model.bos is None else " with BOS"
         raise BadInput(
-            f"{which} is too long: it has {len(ids):,} tokens with BOS, and {model.manifest.record.model_id} "
+            f"{which} is too long: it has {len(ids):,} tokens{bos}, and {model.manifest.record.model_id} "
             f"reads at most {model.context:,}. Shorten it or test it in parts."
         )
     return ids

@@ -55,7 +55,9 @@ WRONG = [
     ("folder", "/", r"unknown key “folder”"),
     ("model.pth", "x", r"model\.pth: unknown key; did you mean “path”"),
     ("sources.0.sae.foldr", "x", r"sources\.0\.sae\.foldr: unknown key; did you mean “folder”"),
-    ("sources.0.directions", {}, r"sources\.0\.directions: unknown key; known are id, sae, neurons"),
+    ("sources.0.directoins", {}, r"sources\.0\.directoins: unknown key; did you mean “directions”"),
+    ("sources.0.sae.hok", "x", r"sources\.0\.sae\.hok: unknown key; did you mean “hook”"),
+    ("sources.1.neurons", ["x"], r"sources\.1\.neurons: "),
     ("dataset.zzz", 1, r"dataset\.zzz: unknown key; known are .*separator"),
     ("release.site", "x", r"release\.site: unknown key"),
     # a missing one
@@ -67,7 +69,7 @@ WRONG = [
     # exactly one of
     ("model.hub", "org/name", r"model: give exactly one of transformer_lens, path and hub"),
     ("model.path", ..., r"model: give exactly one"),
-    ("sources.0.neurons", "blocks.0.mlp.hook_post", r"sources\.0: give exactly one of sae and neurons"),
+    ("sources.0.neurons", "blocks.0.mlp.hook_post", r"sources\.0: give exactly one of sae, neurons and directions"),
     ("sources.1.neurons", ..., r"sources\.1: give exactly one"),
     ("sources.0.sae.hub", "org/name", r"sources\.0\.sae: give exactly one"),
     ("sources.0.sae", {}, r"sources\.0\.sae: give exactly one"),

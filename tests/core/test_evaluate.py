@@ -16,6 +16,7 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 from core.errors import BadInput, NotAvailable, NotFound
 from core.evaluate.reconstruction import reconstruction
 from core.settings import Settings
+from core.sources.dictionary import Sae
 from core.workbench import Workbench
 from tests import tiny
 
@@ -74,7 +75,7 @@ def saelens(model: HookedTransformer, sae: SAE, ids: torch.Tensor, ignore: list[
 def test_same_as_saelens(model: HookedTransformer, kind: str) -> None:
     sae, ids = autoencoder(kind), tokens()
     lengths = torch.full((len(ids),), ids.shape[1])
-    plain, whole = reconstruction(model, sae, HOOK, ids, lengths, special={BOS}, dataset="random")
+    plain, whole = reconstruction(model, Sae(sae, ""), ids, lengths, special={BOS}, dataset="random")
     for ours, ignore in ((plain, [BOS]), (whole, None)):
         theirs = saelens(model, sae, ids, ignore)
         assert ours.l0 == pytest.approx(theirs["l0"], rel=1e-6)
@@ -92,9 +93,9 @@ def test_padding_and_batches_change_nothing(model: HookedTransformer, monkeypatc
     sae, ids = autoencoder("standard"), tokens()
     lengths = torch.tensor([16, 3, 9, 16, 2, 16, 5, 16, 16, 7, 16, 1])
     padded = torch.where(torch.arange(16) < lengths[:, None], ids, 49)
-    together, _ = reconstruction(model, sae, HOOK, padded, lengths, special={BOS}, dataset="")
+    together, _ = reconstruction(model, Sae(sae, ""), padded, lengths, special={BOS}, dataset="")
     monkeypatch.setattr("core.evaluate.reconstruction._LOGITS", 1)
-    alone, _ = reconstruction(model, sae, HOOK, padded, lengths, special={BOS}, dataset="")
+    alone, _ = reconstruction(model, Sae(sae, ""), padded, lengths, special={BOS}, dataset="")
     assert together.tokens == alone.tokens == int((lengths - 1).sum()) - 1
     names = ["l0", "explained_variance", "dead_fraction", "ce_loss", "ce_loss_spliced", "ce_loss_zero", "ce_loss_score"]
     for name in names:
@@ -105,7 +106,7 @@ def test_naive(model: HookedTransformer) -> None:
     """Token by token, in float64, as the docstring defines it."""
     sae, ids = autoencoder("jumprelu"), tokens(4, 6)
     ids[3, 3] = 17
-    got, _ = reconstruction(model, sae, HOOK, ids, torch.full((4,), 6), special={BOS}, dataset="")
+    got, _ = reconstruction(model, Sae(sae, ""), ids, torch.full((4,), 6), special={BOS}, dataset="")
     with torch.no_grad():
         _, cache = model.run_with_cache(ids)
         x = cache[HOOK][:, 1:].flatten(0, 1)
@@ -121,7 +122,7 @@ def test_naive(model: HookedTransformer) -> None:
 def test_nothing_to_count(model: HookedTransformer) -> None:
     only_bos = torch.zeros(2, 1, dtype=torch.int64)
     with pytest.raises(BadInput, match="nothing to evaluate"):
-        reconstruction(model, autoencoder("topk"), HOOK, only_bos, torch.tensor([1, 1]), special={BOS}, dataset="")
+        reconstruction(model, Sae(autoencoder("topk"), ""), only_bos, torch.tensor([1, 1]), special={BOS}, dataset="")
 
 
 def test_figures_are_kept_beside_the_source_and_shown(tiny_config: Path, tmp_path: Path) -> None:

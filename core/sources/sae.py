@@ -1,0 +1,114 @@
+"""A SAELens SAE or transcoder: what `encode`, `decode` and the skip give with the weights as they are on disk.
+
+Nothing is folded and nothing computed anew: values are SAELens's own, of every architecture that it encodes token by
+token. A transcoder reads `hook_name` and writes at `hook_name_out`; a skip transcoder adds W_skip @ x to what it
+reconstructs. Activations that have heads (`attn.hook_z`) come flattened to [..., heads × d_head], as SAELens flattens
+them. The caller's SAE is left as it is: SAELens keeps norms of the last input and the heads' shape on its SAEs, and
+here they are kept on a shallow copy that shares the weights, and thrown away.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.errors import BadConfig
+from core.records import Kind
+
+_REFUSED = {
+    "abstopk": "its features fire with both signs on few tokens, and the statistics here are of one sign or of all",
+    "temporal": "its value at a token depends on the tokens before it, and sources here are encoded token by token",
+}
+_LEFT = ("x_norm_coeff", "ln_mu", "ln_std")
+"""What SAELens's input normalisations leave on an SAE for its `decode`."""
+
+
+class Sae:
+    """A SAELens SAE or transcoder.
+
+    `hook` and `hook_out` stand in for what the SAE's metadata says.
+
+    Raises:
+        BadConfig: an architecture that cannot be a source, or one that does not say where it belongs.
+    """
+
+    signed = False
+
+    def __init__(self, sae: Any, sha256: str, *, hook: str | None = None, hook_out: str | None = None) -> None:
+        self.architecture = str(sae.cfg.architecture())
+        self.kind: Kind = "transcoder" if self.architecture.endswith("transcoder") else "sae"
+        metadata = sae.cfg.metadata
+        if self.architecture in _REFUSED:
+            raise BadConfig(f"SAEs of architecture {self.architecture} cannot be built: {_REFUSED[self.architecture]}.")
+        if metadata.hook_head_index is not None:
+            raise BadConfig(
+                f"It is an SAE of head {metadata.hook_head_index} alone (hook_head_index), which is not supported."
+            )
+        self.hook = str(_named(hook or metadata.hook_name, "hook_name", "hook"))
+        if self.kind == "transcoder":
+            self.hook_out = str(_named(hook_out or metadata.hook_name_out, "hook_name_out", "hook_out"))
+        else:
+            self.hook_out = self.hook
+        self.d_in = int(sae.cfg.d_in)
+        self.sha256 = sha256
+        self.sae = _own(sae)
+        self._lock = threading.Lock()  # guards what SAELens leaves on `sae`
+
+    @property
+    def width(self) -> int:
+        """`d_sae`."""
+        return int(self.sae.cfg.d_sae)
+
+    @property
+    def W_dec(self) -> Float[Tensor, "d_sae d_out"]:
+        """Rows as on disk, whatever their norm."""
+        return self.sae.W_dec.detach()
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
+        """`SAE.encode`; a sparse result is made dense."""
+        with self._lock:
+            acts = self.sae.encode(x)
+            self._forget()
+        return _dense(acts).float()
+
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Float[Tensor, "... d_in"]
+    ) -> tuple[Float[Tensor, "... d_sae"], Float[Tensor, "... d_out"]]:
+        """(values, what the dictionary puts at `hook_out`), float32: SAELens's `forward`."""
+        x = x.to(self.sae.dtype)  # W_skip meets x itself
+        with self._lock:
+            acts = _dense(self.sae.encode(x))
+            out: Tensor = self.sae.decode(acts)
+            self._forget()
+        if hasattr(self.sae, "W_skip"):
+            out = out + x @ self.sae.W_skip.T
+        return acts.float(), out.float()
+
+    def _forget(self) -> None:
+        for name in _LEFT:
+            self.sae.__dict__.pop(name, None)
+
+
+def _own(sae: Any) -> Any:
+    """A shallow copy that shares the weights, takes heads flattened, and keeps its own state."""
+    own = copy.copy(sae)
+    own._setup_activation_normalization()  # its functions are closures over the SAE that they were made for
+    own.turn_off_forward_pass_hook_z_reshaping()
+    return own
+
+
+def _dense(acts: Tensor) -> Tensor:
+    return acts.to_dense() if acts.layout != torch.strided else acts
+
+
+def _named(name: object, theirs: str, ours: str) -> object:
+    if not name:
+        raise BadConfig(f"Its cfg.json does not say where it belongs (metadata.{theirs}): add `{ours}:` beside it.")
+    return name
