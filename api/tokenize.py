@@ -21,7 +21,11 @@ class Prompt(BaseModel):
 
     modelId: Annotated[
         str,
-        Field(validation_alias=AliasChoices("modelId", "model"), description="the model; also read as model", examples=[MODEL]),
+        Field(
+            validation_alias=AliasChoices("modelId", "model"),
+            description="the model; also read as model",
+            examples=[MODEL],
+        ),
     ]
     prompt: Annotated[
         str,

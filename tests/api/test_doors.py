@@ -1,4 +1,4 @@
-"""What the doors for programs promise: batches equal single answers, pages cover a source once, tokens give the text."""
+"""What the doors for programs promise: a batch is its single answers, pages cover a source, tokens give the text."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_source_set_is_what_its_features_say(client):
         ("/features", {}, 400, "body"),
         ("/features", [SOURCE], 400, "[0].index is missing"),
         ("/features", [SOURCE | {"index": 1}] * (feature.MOST + 1), 400, "at most 256"),
-        ("/features", [SOURCE | {"index": 1}, SOURCE | {"index": 64}], 404, "Feature 2 of 2: tiny/1-res has features 0"),
+        ("/features", [SOURCE | {"index": 1}, SOURCE | {"index": 64}], 404, "Feature 2 of 2: tiny/1-res has"),
         ("/features", [SOURCE | {"index": True}], 400, "true is not a whole number"),
         ("/features", [SOURCE | {"index": 1, "maxActsToReturn": -1}], 400, "[0].maxActsToReturn: -1 is not"),
         ("/features", [{"modelId": "tiny", "layer": "res", "index": 1}], 400, "is not a source id"),

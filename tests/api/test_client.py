@@ -1,0 +1,117 @@
+"""The released `neuronpedia` client, unchanged, against our server: every reading call that has a counterpart here.
+
+The client knows one other address than its own site's, port 3000 of this machine, and reads it when it is imported; so
+the server is a process on that port, and the client another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests import tiny
+from tests.live import Server
+
+PORT = 3000
+TEXTS = ["It’s a fine day 🙂 in Zürich", "</script> &amp; \u2028 “Paris”"]
+
+CALLS = """
+import dataclasses, json, sys
+from neuronpedia import ActivationRequest, FeatureRequest, SAEFeatureRequest, SourceSetRequest
+from neuronpedia.np_feature import Feature
+from neuronpedia.np_sae_feature import SAEFeature
+from neuronpedia.np_source_set import SourceSet
+
+model, source, index, texts = json.loads(sys.argv[1])
+def plain(value):
+    return [plain(one) for one in value] if isinstance(value, list) else dataclasses.asdict(value)
+def refused(call, *given):
+    try:
+        call(*given)
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error)
+answers = {
+    "feature": plain(FeatureRequest().get(model, source, index)),
+    "Feature.get": plain(Feature.get(model, source, index)),
+    "sae_feature": plain(SAEFeatureRequest().get(model, source, str(index))),
+    "SAEFeature.get": plain(SAEFeature.get(model, source, str(index))),
+    "text": plain(ActivationRequest().compute_activation_for_text(model, source, index, texts[0])),
+    "texts": plain(ActivationRequest().compute_activation_for_texts(model, source, str(index), texts)),
+    "source_set": plain(SourceSetRequest().get(model, source.split("-", 1)[1])),
+    "SourceSet.get": plain(SourceSet.get(model, source.split("-", 1)[1])),
+    "no feature": refused(FeatureRequest().get, model, source, 10**6),
+    "no text": refused(ActivationRequest().compute_activation_for_text, model, source, index, " "),
+    "no counterpart": refused(ActivationRequest().compute_all_source_activations_for_text, model, source, "a"),
+}
+print("ANSWERS" + json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tiny_root, tmp_path_factory):
+    """What the client makes of each call."""
+    pytest.importorskip("neuronpedia", reason="the neuronpedia client is not installed (requirements-dev.txt)")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            pytest.skip(f"port {PORT}, the only one that the neuronpedia client knows on this machine, is taken")
+    server = Server(tiny_root)
+    server.port, server.url = PORT, f"http://127.0.0.1:{PORT}"
+    server._environment["PORT"] = str(PORT)
+    proxies = {"no_proxy": "localhost,127.0.0.1", "NO_PROXY": "localhost,127.0.0.1"}
+    environment = os.environ | {"USE_LOCALHOST": "true", "NEURONPEDIA_API_KEY": "any"} | proxies
+    with server:
+        done = subprocess.run(
+            [sys.executable, "-c", CALLS, json.dumps(["tiny", "1-res", 3, TEXTS])],
+            cwd=tmp_path_factory.mktemp("client"), env=environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.rsplit("ANSWERS", 1)[1])
+
+
+def test_it_reads_a_feature(answers, record):
+    found = answers["feature"]
+    assert (found["modelId"], found["source"], found["index"]) == ("tiny", "1-res", "3")
+    assert found["density"] == pytest.approx(record.density)
+    strongest = found["activations"][0]
+    assert (strongest["source"], strongest["index"]) == ("1-res", 3)
+    assert max(strongest["values"]) == pytest.approx(record.maximum)
+    assert all(len(row["tokens"]) == len(row["values"]) for row in found["activations"])
+    shares = [row["quantileFraction"] for row in found["activations"]]
+    assert None in shares and any(share is not None and 0 < share < 1 for share in shares)
+    assert answers["Feature.get"] == found
+
+
+def test_it_reads_a_feature_as_json(answers, bench):
+    whole = json.loads(answers["sae_feature"]["jsonData"])
+    assert whole["maxActApprox"] == pytest.approx(bench.feature(f"{tiny.SAE}/3").maximum)
+    assert answers["SAEFeature.get"] == answers["sae_feature"]
+
+
+def test_it_tests_texts(answers, bench):
+    records = bench.test(f"{tiny.SAE}/3", TEXTS)
+    for found, record, text in zip(answers["texts"], records, TEXTS, strict=True):
+        assert "".join(found["tokens"]) == text
+        assert found["values"] == pytest.approx(record.values[1:], abs=1e-5)
+    assert answers["text"]["tokens"] == answers["texts"][0]["tokens"]
+    assert answers["text"]["values"] == pytest.approx(answers["texts"][0]["values"], abs=1e-5)
+
+
+def test_it_reads_a_source_set(answers):
+    found = answers["source_set"]
+    assert (found["name"], found["model_id"], found["description"]) == ("res", "tiny", "For tests.")
+    assert found["sources"] == [{"id": "1-res", "model_id": "tiny", "set_name": "res"}]
+    assert answers["SourceSet.get"] == found
+
+
+def test_it_understands_a_refusal(answers):
+    assert answers["no feature"] == "HTTPError: Resource not found: 404"
+    assert answers["no text"].startswith("HTTPError: Request failed with status 400") and "empty" in answers["no text"]
+    assert answers["no counterpart"] == "HTTPError: Resource not found: 404"
