@@ -1,7 +1,7 @@
 """The neurons of one MLP as a dictionary: encoder the identity on `mlp.hook_post`, decoder the rows of `W_out`.
 
 Values are those of `hook_post`: after the activation function, and in a gated MLP after the gate, so that
-`hook_post @ W_dec` (+ bias) is what the MLP writes at `mlp.hook_out`. They are dense and signed. Cost: nothing beyond
+`hook_post @ W_dec` (+ bias) is what the MLP writes at `hook_out`. They are dense and signed. Cost: nothing beyond
 the model.
 """
 
@@ -46,9 +46,9 @@ class Neurons:
         self.sha256 = sha256
         self._rows: Tensor = rows.detach().float()
         self.d_in = int(self._rows.shape[0])
-        # Before a norm that follows the MLP (Gemma 2) where the model has such a hook point.
-        own = f"blocks.{layer}.mlp.hook_out"
-        self.hook_out = own if own in model.bridge.hook_dict else f"blocks.{layer}.hook_mlp_out"
+        # Where a norm follows the MLP (Gemma 2), `hook_mlp_out` is after it, and the rows add up to what is before it.
+        normed = hasattr(model.bridge.blocks[layer], "ln2_post")
+        self.hook_out = f"blocks.{layer}.mlp.hook_out" if normed else f"blocks.{layer}.hook_mlp_out"
 
     @property
     def width(self) -> int:
