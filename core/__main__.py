@@ -1,7 +1,8 @@
 """The command line: `python -m core VERB`. It parses, calls `Workbench`, and writes a table or, with --json, JSON.
 
 The JSON is the API's and stands alone on standard output; progress and errors go to standard error. An error that a
-person can act on is one line and exit status 2; an interrupt is 130. Reading features imports no torch.
+person can act on is one line and exit status 2; an interrupt is 130; a check that finds something wrong is 1. Reading
+features imports no torch.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
     else:
         print(text())
-    return 0
+    return int(asked.status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, run: Callable[[Workbench, argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, parents=[common], help=text, description=text)
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, status=0)
         return made
 
     verb("sources", _sources, "every source with its facts")
@@ -70,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("source", metavar="MODEL/SOURCE")
     measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
     measure.add_argument("--tokens", type=int, metavar="N", help="use at most so many tokens")
+    check = verb("check", _check, "whether built sources are whole: checksums, counts, structure; exit status 1 if not")
+    check.add_argument("sources", nargs="*", metavar="MODEL/SOURCE", help="all of them if none is named")
     return parser
 
 
@@ -181,6 +184,39 @@ def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
         return f"{key}\n\n" + table(("figure", "without BOS", "with BOS"), rows)
 
     return neuronpedia.figures(key, measured, with_bos), text
+
+
+def _check(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    bar = Bar()
+    try:
+        reports = workbench.check(asked.sources, bar)
+    finally:
+        bar.close()
+    asked.status = 0 if all(report.ok for report in reports) else 1
+    answer = {
+        "ok": asked.status == 0,
+        "reports": [
+            {
+                "name": report.name,
+                "ok": report.ok,
+                "files": report.files,
+                "bytes": report.bytes,
+                "entries": report.entries,
+                "problems": list(report.problems),
+            }
+            for report in reports
+        ],
+    }
+
+    def text() -> str:
+        rows = [(r.name, "ok" if r.ok else "damaged", r.files, r.bytes, r.entries) for r in reports]
+        lines = (
+            [table(("name", "state", "files", "bytes", "entries"), rows)] if rows else ["There is nothing to check."]
+        )
+        lines += [f"{report.name}: {visible(problem)}" for report in reports for problem in report.problems]
+        return "\n".join(lines)
+
+    return answer, text
 
 
 if __name__ == "__main__":

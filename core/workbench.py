@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from core.models.loading import LoadedModel
     from core.sources.dictionary import Dictionary
+    from core.store.check import CheckReport
     from core.techniques.tokenize import Ids
 
 Progress = Callable[[str, float, float], None]
@@ -248,6 +250,30 @@ class Workbench:
             )
         self.catalog.refresh()
         return figures
+
+    def check(self, keys: Sequence[SourceKey | str] = (), progress: Progress | None = None) -> tuple[CheckReport, ...]:
+        """Whether what was built is whole: a report for each source of `keys`, or for all, and for their models.
+
+        Raises `NotFound` for a source that has no folder here; a damaged one is reported, not raised.
+        """
+        from core.store.check import check_model, check_source, folders
+
+        found = folders(self.settings.roots())
+        asked = [str(_source(key)) for key in keys]
+        chosen = [f for f in found if not asked or f"{f.parent.name}/{f.name}" in asked]
+        for name in set(asked) - {f"{f.parent.name}/{f.name}" for f in chosen}:
+            self.source(name)  # says what there is
+        reports = []
+        for folder in dict.fromkeys(f.parent for f in chosen):
+            reports.append(check_model(folder))
+            try:
+                model = self.catalog.model(folder.name)[0]
+            except WorkbenchError:
+                model = None
+            for source in (f for f in chosen if f.parent == folder):
+                tell = partial(progress, f"reading {folder.name}/{source.name}") if progress else lambda done, of: None
+                reports.append(check_source(source, model, tell))
+        return tuple(reports)
 
     def build(self, config: Path, progress: Progress | None = None) -> BuildReport:
         """Builds the sources that a configuration file names, into the writable root."""
