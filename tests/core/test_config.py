@@ -77,6 +77,17 @@ WRONG = [
     ("sources.0.sae", {"path": "x", "sae_id": "y"}, r"sources\.0\.sae: release and sae_id go together"),
     ("dataset.hub", "org/name", r"dataset: give exactly one of path and hub"),
     ("dataset", {}, r"dataset: give exactly one"),
+    ("sources.1", {"id": "0-d", "directions": {"path": "x"}}, r"sources\.1\.directions\.hook: missing"),
+    ("sources.1", {"id": "0-d", "directions": {"hook": "x"}}, r"sources\.1\.directions\.path: missing"),
+    ("sources.1", {"id": "0-d", "directions": {"path": "x", "hook": "h", "tensr": "y"}},
+     r"sources\.1\.directions\.tensr: unknown key; did you mean “tensor”"),
+    ("sources.1", {"id": "0-d", "directions": {"path": "x", "hook": ""}}, r"directions\.hook: must be text, found ''"),
+    ("sources.1", {"id": "0-d", "directions": {"path": "no.safetensors", "hook": "blocks.0.hook_resid_pre"}},
+     r"sources\.1\.directions\.path: there is no file .*no\.safetensors; directions are a safetensors file"),
+    ("sources.1", {"id": "0-d", "directions": "dirs.safetensors"}, r"sources\.1\.directions: "),
+    ("sources.0.sae.hook", "blocks.0.hook_resid_pre", r"sources\.0\.id: 1-res says layer 1, but its hook is blocks\.0"),
+    ("sources.0.sae.hook", "blocks.1.attn.hook_pattern", r"hook_pattern” is no vector a token"),
+    ("sources.0.sae.hook", "blocks.1.hook_nothing", r"sources\.0.* no hook “blocks\.1\.hook_nothing”"),
     # bounds and kinds
     ("prompts", 0, r"prompts: .*greater than or equal to 1, found 0"),
     ("prompts", "many", r"prompts: .*found 'many'"),
@@ -186,6 +197,33 @@ def test_anything_in_any_place_is_read_or_refused(base, tmp_path, data):
         assert isinstance(error, BadConfig) and str(error)
         return
     assert config.prompts >= 1 and config.sources
+
+
+def test_directions_are_relative_to_the_file(base, tmp_path):
+    (tmp_path / "dirs.safetensors").write_bytes(b"")
+    config = {"path": "dirs.safetensors", "hook": "blocks.1.hook_resid_pre", "tensor": "a"}
+    read = read_config(write(tmp_path, changed(base, "sources.1", {"id": "1-d", "directions": config})))
+    spec = read.weights_spec(read.sources[1])
+    assert (spec.kind, spec.path, spec.hook, spec.tensor) == (
+        "directions", str(tmp_path / "dirs.safetensors"), "blocks.1.hook_resid_pre", "a",
+    )  # fmt: skip
+    assert read.weights_origin(read.sources[1]) == "dirs.safetensors:a"
+
+
+def test_directions_that_do_not_fit(base, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    hook = "blocks.1.hook_resid_pre"
+    for name, tensors, message in (
+        ("narrow", {"a": torch.ones(2, 31)}, r"encoder takes 31 numbers, but blocks\.1\.hook_resid_pre of tiny has 32"),
+        ("text", None, r"sources\.1: directions: text\.safetensors cannot be read"),
+        ("whole", {"a": torch.ones(2, 32, dtype=torch.int64)}, r"sources\.1: directions: “a” .*is int64"),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        path.write_text("x") if tensors is None else save_file(tensors, path)
+        source = {"id": "1-d", "directions": {"path": path.name, "hook": hook}}
+        refused(base, tmp_path, "sources.1", source, message)
 
 
 # -- weights that do not fit -------------------------------------------------------------------------------------------

@@ -13,10 +13,14 @@ from sae_lens.saes.sae import SAEMetadata
 from sae_lens.training.activation_scaler import ActivationScaler
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadInput, NotAvailable, NotFound
 from core.evaluate.reconstruction import reconstruction
+from core.models import loading
+from core.models.capture import pad
 from core.settings import Settings
-from core.sources.dictionary import Sae
+from core.sources import dictionary
+from core.sources.dictionary import Directions, Sae
 from core.workbench import Workbench
 from tests import tiny
 
@@ -153,6 +157,122 @@ def test_other_texts_and_fewer_tokens(bench: Workbench, tmp_path: Path) -> None:
     assert 0 < figures.tokens <= 20
     with pytest.raises(NotFound, match="no file or folder"):
         writable.evaluate(tiny.SAE, texts=tmp_path / "none.txt")
+
+
+# -- where the decoder writes elsewhere, or through heads --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> loading.LoadedModel:
+    folder = tiny.model(tmp_path_factory.mktemp("evaluate") / "model", "llama", scale=6.0)
+    return loading.load(ModelSpec(id="tiny", path=str(folder)))
+
+
+def prompts(model: loading.LoadedModel) -> list[list[int]]:
+    return [model.ids(text)[:20] for text in tiny.LINES]
+
+
+def by_hand(model: loading.LoadedModel, sae: SAE, rows: list[list[int]], keep_bos: bool) -> dict[str, float]:
+    """One prompt at a time, SAELens's own `forward` on the activation with its heads, hooks set by hand."""
+    hook, out = sae.cfg.metadata.hook_name, sae.cfg.metadata.hook_name_out or sae.cfg.metadata.hook_name
+    bridge, first = model.bridge, 1 if keep_bos else 0
+    targets, outs, features, losses = [], [], [], []
+    for row in rows:
+        ids = torch.tensor([row])
+        with torch.no_grad():
+            logits, cache = bridge.run_with_cache(ids)
+            rebuilt = sae(cache[hook])
+            features.append(sae.encode(cache[hook])[0, first:])
+
+            def splice(value: torch.Tensor, hook: object, new: torch.Tensor = rebuilt) -> torch.Tensor:
+                return torch.cat([value[:, :first], new[:, first:]], 1)
+
+            def zero(value: torch.Tensor, hook: object) -> torch.Tensor:
+                return torch.zeros_like(value)
+
+            versions = [logits] + [bridge.run_with_hooks(ids, fwd_hooks=[(out, f)]) for f in (splice, zero)]
+        targets.append(cache[out][0, first:].flatten(1).double())
+        outs.append(rebuilt[0, first:].flatten(1).double())
+        cross = [torch.nn.functional.cross_entropy(v[0, :-1], ids[0, 1:], reduction="none") for v in versions]
+        losses.append(torch.stack(cross)[:, first:].double())
+    x, error, acts = torch.cat(targets), torch.cat(targets) - torch.cat(outs), torch.cat(features)
+    own, spliced, nothing = torch.cat(losses, 1).mean(1).tolist()
+    return {
+        "l0": float((acts > 0).double().sum(1).mean()), "ce_loss": own, "ce_loss_spliced": spliced,
+        "ce_loss_zero": nothing, "dead_fraction": float((~(acts > 0).any(0)).double().mean()),
+        "explained_variance": float(1 - error.square().sum(1).mean() / (x - x.mean(0)).square().sum(1).mean()),
+    }  # fmt: skip
+
+
+OTHERS = [
+    ("transcoder", "blocks.1.mlp.hook_in", {}),
+    ("skip_transcoder", "blocks.1.mlp.hook_in", {}),
+    ("jumprelu_skip_transcoder", "blocks.0.mlp.hook_in", {}),
+    ("transcoder", "blocks.0.ln2.hook_normalized", {"hook_out": "blocks.0.hook_mlp_out"}),
+    ("transcoder", "blocks.0.hook_mlp_in", {"hook_out": "blocks.0.hook_mlp_out"}),
+    ("transcoder", "blocks.0.mlp.hook_in", {"hook_out": "blocks.1.hook_resid_post"}),
+    ("standard", "blocks.1.attn.hook_z", {"reshape_activations": "hook_z"}),
+    ("topk", "blocks.0.attn.hook_z", {"reshape_activations": "hook_z", "k": 4, "bias": 0.0}),
+    ("standard", "blocks.1.hook_resid_post", {"normalize_activations": "layer_norm"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "hook", "options"), OTHERS, ids=[f"{k}-{h}" for k, h, _ in OTHERS])
+def test_figures_are_those_at_the_hook_out(
+    llama: loading.LoadedModel, tmp_path: Path, kind: str, hook: str, options: dict
+) -> None:
+    llama.bridge.set_use_hook_mlp_in(False)
+    folder = tiny.sae(tmp_path / "sae", kind, hook=hook, **{"bias": -0.1} | options)
+    source = dictionary.load(WeightsSpec(kind="sae", path=str(folder)), llama)
+    rows = prompts(llama)
+    lengths = torch.tensor([len(r) for r in rows])
+    plain, whole = reconstruction(llama.bridge, source, pad(rows), lengths, special={BOS}, dataset="")
+    for ours, keep_bos in ((plain, True), (whole, False)):
+        expected = by_hand(llama, SAE.load_from_disk(folder).eval(), rows, keep_bos)
+        for name, value in expected.items():
+            assert getattr(ours, name) == pytest.approx(value, rel=2e-4, abs=1e-5), (name, keep_bos)
+    assert plain.ce_loss_spliced != pytest.approx(plain.ce_loss, rel=1e-6), "the splice does something"
+
+
+def test_a_transcoder_that_is_the_mlp_loses_nothing(tmp_path: Path) -> None:
+    """GPT-2's MLP with ReLU is a transcoder: its own weights explain everything and cost no loss."""
+    from sae_lens import Transcoder, TranscoderConfig
+
+    folder = tiny.model(tmp_path / "model", scale=8.0, activation_function="relu")
+    model = loading.load(ModelSpec(id="tiny", path=str(folder)))
+    mlp = model.bridge.blocks[1].mlp
+    metadata = SAEMetadata(hook_name="blocks.1.mlp.hook_in", hook_name_out="blocks.1.hook_mlp_out")
+    exact = Transcoder(TranscoderConfig(d_in=32, d_sae=128, d_out=32, apply_b_dec_to_input=False, metadata=metadata))
+    with torch.no_grad():
+        exact.W_enc.copy_(mlp.W_in)
+        exact.b_enc.copy_(mlp.b_in)
+        exact.W_dec.copy_(mlp.W_out)
+        exact.b_dec.copy_(mlp.b_out)
+    rows = prompts(model)
+    lengths = torch.tensor([len(r) for r in rows])
+    figures, _ = reconstruction(model.bridge, Sae(exact, ""), pad(rows), lengths, special={BOS}, dataset="")
+    assert figures.explained_variance == pytest.approx(1, abs=1e-6)
+    assert figures.ce_loss_score == pytest.approx(1, abs=1e-4)
+
+
+def test_a_model_without_special_tokens_has_the_same_figures_twice(tmp_path: Path) -> None:
+    folder = tiny.model(tmp_path / "model", "qwen2", bos=False, scale=6.0)
+    model = loading.load(ModelSpec(id="tiny", path=str(folder)))
+    source = dictionary.load(WeightsSpec(kind="sae", path=str(tiny.sae(tmp_path / "sae", bias=-0.1))), model)
+    rows = prompts(model)
+    lengths = torch.tensor([len(r) for r in rows])
+    plain, whole = reconstruction(model.bridge, source, pad(rows), lengths, special=(), dataset="")
+    assert plain == whole and plain.tokens == int(lengths.sum())
+
+
+@pytest.mark.parametrize("kind", ["neurons", "directions"])
+def test_kinds_without_a_reconstruction_say_so(bench: Workbench, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "directions":
+        other = Directions(torch.eye(32), "blocks.0.hook_resid_pre")
+        monkeypatch.setattr("core.sources.dictionary.load", lambda *_, **__: other)
+    fresh = Workbench(bench.settings)
+    with pytest.raises(NotAvailable, match=rf"no autoencoder: .*{kind} are .*no reconstruction to evaluate"):
+        fresh.evaluate(tiny.NEURONS)
 
 
 def test_neurons_have_no_reconstruction(bench: Workbench) -> None:

@@ -1,0 +1,119 @@
+"""A Hugging Face hub on loopback, so that what is fetched by name can be tested without the network.
+
+Serves folders as repositories at one revision: the file routes with ETag and commit, and the two listings that the
+clients ask for. Set `environment()` before the clients are imported: in a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import unquote, urlsplit
+
+
+class Hub:
+    """`with Hub({"org/name": folder}) as hub:` serves until the block ends."""
+
+    def __init__(self, repositories: dict[str, Path]) -> None:
+        self.repositories = repositories
+        self.asked: list[str] = []
+        """Paths in the order of the requests."""
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+
+    def __enter__(self) -> Hub:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """What points the clients here, with their cache in `home`."""
+        return {
+            "HF_ENDPOINT": f"http://127.0.0.1:{self.server.server_address[1]}", "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }  # fmt: skip
+
+    def files(self, name: str) -> dict[str, Path]:
+        """A repository's files by their path."""
+        root = self.repositories[name]
+        return {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
+
+    def commit(self, name: str) -> str:
+        """Follows the content."""
+        digest = hashlib.sha1(name.encode())
+        for path, file in self.files(name).items():
+            digest.update(path.encode() + file.read_bytes())
+        return digest.hexdigest()
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+        def answer(self, *, body: bool) -> None:
+            path = unquote(urlsplit(self.path).path).lstrip("/")
+            hub.asked.append(path)
+            listing = path.removeprefix("api/models/") if path.startswith("api/models/") else ""
+            for name in sorted(hub.repositories, key=len, reverse=True):
+                if listing and (listing + "/").startswith(name + "/"):
+                    return self.listing(name, listing.removeprefix(name).strip("/"), body=body)
+                if path.startswith(name + "/resolve/"):
+                    return self.file(name, path.split("/resolve/", 1)[1], body=body)
+            return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=body)
+
+        def listing(self, name: str, rest: str, *, body: bool) -> None:
+            files, sha = hub.files(name), hub.commit(name)
+            if rest.startswith("revision/") and rest.split("/")[1] not in ("main", sha):
+                return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body=body)
+            if rest.startswith("tree/"):
+                inside = "/".join(rest.split("/")[2:])
+                found: object = [
+                    {
+                        "type": "file",
+                        "path": p,
+                        "size": f.stat().st_size,
+                        "oid": hashlib.sha1(f.read_bytes()).hexdigest(),
+                    }
+                    for p, f in files.items()
+                    if p.startswith(inside)
+                ]
+            else:
+                found = {"id": name, "modelId": name, "sha": sha, "siblings": [{"rfilename": p} for p in files]}
+            return self.send(200, json.dumps(found).encode(), {"Content-Type": "application/json"}, body=body)
+
+        def file(self, name: str, rest: str, *, body: bool) -> None:
+            revision, path = rest.split("/", 1)
+            files, sha = hub.files(name), hub.commit(name)
+            if revision not in ("main", sha):
+                return self.send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body=body)
+            if path not in files:
+                return self.send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}, body=body)
+            content = files[path].read_bytes()
+            mark = f'"{hashlib.sha256(content).hexdigest()}"'
+            return self.send(200, content, {"ETag": mark, "X-Repo-Commit": sha}, body=body)
+
+        def send(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+    return Handler
