@@ -70,7 +70,8 @@ class WeightsSpec:
         if self.release:
             return f"SAELens {self.release}/{self.sae_id}"
         if self.hub:
-            return f"{self.hub}/{self.folder}" if self.folder else str(self.hub)
+            place = f"{self.hub}/{self.folder}" if self.folder else str(self.hub)
+            return f"{place}@{self.revision}" if self.revision else place
         return self.path or ""
 
 

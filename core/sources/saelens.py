@@ -39,7 +39,7 @@ def load_sae(spec: WeightsSpec, device: str) -> Sae:
             sae = SAE.from_pretrained(spec.release, str(spec.sae_id), device=device)
         else:
             sae = _from_folder(_download(spec), device)
-    except NotAvailable:
+    except (NotAvailable, BadConfig):
         raise
     except Exception as error:  # SAELens raises many kinds; all mean that these weights are no SAE it knows
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -79,13 +79,21 @@ def _for_inference(folder: Path, device: str) -> Any:
 
 def _download(spec: WeightsSpec) -> Path:
     """Fetches an SAE's two files from the hub, or finds them in the cache."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import errors, snapshot_download
 
     prefix = f"{spec.folder.strip('/')}/" if spec.folder else ""
     wanted = [prefix + CONFIG, prefix + WEIGHTS]
-    root = Path(snapshot_download(str(spec.hub), revision=spec.revision, allow_patterns=wanted))
+    place = f"{spec.hub}@{spec.revision}" if spec.revision else str(spec.hub)
+    try:
+        root = Path(snapshot_download(str(spec.hub), revision=spec.revision, allow_patterns=wanted))
+    except errors.RepositoryNotFoundError:
+        raise BadConfig(
+            f"The SAE {spec.origin} cannot be loaded: the hub has no {spec.hub}, or it is private."
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: the hub has no {place}.") from None
     if not (root / prefix / CONFIG).is_file():
-        raise NotAvailable(f"The hub's {spec.hub} has no {prefix}{CONFIG}, so no SAELens SAE is there.")
+        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {place} has no {prefix}{CONFIG}.")
     return root / prefix
 
 

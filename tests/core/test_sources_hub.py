@@ -93,8 +93,13 @@ def test_models_saes_and_releases_by_name(repositories, tmp_path):
 WRONG = [
     ({"hub": "org/none"}, {"hub": "org/flat"}, r"org/none"),
     ({"hub": "org/tiny", "revision": "v9"}, {"hub": "org/flat"}, r"org/tiny@v9"),
-    ({"hub": "org/tiny"}, {"hub": "org/none"}, r"The SAE org/none cannot be loaded"),
-    ({"hub": "org/tiny"}, {"hub": "org/saes", "folder": "layer_7"}, r"org/saes has no layer_7/cfg\.json"),
+    (
+        {"hub": "org/tiny"},
+        {"hub": "org/none"},
+        r"sources\.0: The SAE org/none cannot be loaded: the hub has no org/none",
+    ),
+    ({"hub": "org/tiny"}, {"hub": "org/flat", "revision": "v9"}, r"sources\.0: .*the hub has no org/flat@v9"),
+    ({"hub": "org/tiny"}, {"hub": "org/saes", "folder": "layer_7"}, r"sources\.0: .*org/saes has no layer_7/cfg\.json"),
     ({"hub": "org/tiny"}, {"release": "no-such", "sae_id": "x"}, r"SAELens no-such/x cannot be loaded.*no-such"),
     ({"hub": "org/tiny"}, {"release": "gpt2-small-res-jb", "sae_id": "x"}, r"cannot be loaded.*ID x not found"),
 ]
@@ -128,7 +133,6 @@ print(json.dumps(said))
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
-    print(*said, sep="\n")
     for one, (_, _, message) in zip(said, WRONG, strict=True):
         assert re.search(message, one) and "\n" not in one, (message, one)
     assert not (tmp_path / "data").exists()
