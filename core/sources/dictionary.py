@@ -51,6 +51,11 @@ class Dictionary(Protocol):
         """What each feature writes, one row a feature."""
         ...
 
+    @property
+    def bytes(self) -> int:
+        """Memory of its weights; 0 where they are the model's own."""
+        ...
+
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """Values of all features, float32."""
         ...

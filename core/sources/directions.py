@@ -43,6 +43,11 @@ class Directions:
         """The directions as on disk."""
         return self._rows
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the rows."""
+        return self._rows.numel() * self._rows.element_size()
+
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """The products x · direction, float32."""

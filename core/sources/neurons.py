@@ -45,6 +45,7 @@ class Neurons:
         self.hook = hook
         self.sha256 = sha256
         self._rows: Tensor = rows.detach().float()
+        self._widened = rows.dtype != torch.float32
         self.d_in = int(self._rows.shape[0])
         # Where a norm follows the MLP (Gemma 2), `hook_mlp_out` is after it, and the rows add up to what is before it.
         normed = hasattr(model.bridge.blocks[layer], "ln2_post")
@@ -59,6 +60,11 @@ class Neurons:
     def W_dec(self) -> Float[Tensor, "d_sae d_out"]:
         """Rows of `W_out`, [d_mlp, d_model]."""
         return self._rows
+
+    @property
+    def bytes(self) -> int:
+        """Memory beyond the model's: that of the rows if they had to be widened to float32."""
+        return self._rows.numel() * self._rows.element_size() if self._widened else 0
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:

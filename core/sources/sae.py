@@ -69,6 +69,11 @@ class Sae:
         """Rows as on disk, whatever their norm."""
         return self.sae.W_dec.detach()
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(p.numel() * p.element_size() for p in self.sae.state_dict().values())
+
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """`SAE.encode`; a sparse result is made dense."""

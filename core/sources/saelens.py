@@ -3,7 +3,8 @@
 SAELens's own loaders do the reading, also of folders that versions before 6 wrote. A BatchTopK or matryoshka SAE as a
 training run saves it is taken in the form that SAELens gives it for inference: JumpReLU with the threshold that
 training kept, and decoder norms folded if it rescales by them. A release for which SAELens knows a norm scaling factor
-comes with that factor folded, as `SAE.from_pretrained` gives it. Cost: the weights in memory once, a hash over them.
+comes with that factor folded, as `SAE.from_pretrained` gives it; a folder that still says `expected_average_only_in` is
+encoded as SAELens encodes it, without any factor. Cost: the weights in memory once, a hash over them.
 """
 
 from __future__ import annotations

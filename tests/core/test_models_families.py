@@ -20,6 +20,8 @@ from core.models import loading
 from core.models.capture import capture, check_hooks, pad
 from core.settings import Settings
 from core.sources import dictionary
+from core.sources.directions import Directions
+from core.sources.residual import residual_rows
 from core.workbench import Workbench
 from tests import tiny
 from tests.core import naive
@@ -93,6 +95,20 @@ def test_neurons_decoder_rows_make_the_mlps_output(models, family):
     bias = getattr(model.bridge.blocks[1].mlp, "b_out", None)
     written = written if bias is None else written + bias
     torch.testing.assert_close(written, found[source.hook_out], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_heads_write_to_the_residual_stream_through_W_O(models, family):
+    """By definition: z, heads flattened, times the residual rows of the identity (+ bias) is the attention's output."""
+    model, _ = models(family)
+    every = Directions(torch.eye(32), "blocks.1.attn.hook_z")
+    normed = hasattr(model.bridge.blocks[1], "ln1_post")
+    out = "blocks.1.attn.hook_out" if normed else "blocks.1.hook_attn_out"
+    found = capture(model, pad(rows_of(model)), [every.hook, out])
+    rows = residual_rows(every, model)
+    bias = getattr(model.bridge.blocks[1].attn, "b_O", None)
+    written = found[every.hook] @ rows
+    torch.testing.assert_close(written if bias is None else written + bias, found[out], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)

@@ -82,6 +82,7 @@ def test_values_are_saelens_own_bit_for_bit(tmp_path, kind, options):
     assert 0 < float((expected > 0).float().mean()) < 1 or options.get("k") == 64, "the test's SAE does something"
     assert (ours.width, ours.d_in, ours.signed, ours.architecture) == (64, 32, False, kind)
     assert ours.kind == ("transcoder" if "transcoder" in kind else "sae")
+    assert ours.bytes >= 4 * ours.W_dec.numel()
     assert torch.equal(ours.W_dec, load_file(folder / "sae_weights.safetensors")["W_dec"].float())
 
 
@@ -285,6 +286,7 @@ def test_neurons_are_the_identity(model):
     source = dictionary.load(WeightsSpec(kind="neurons", hook="blocks.1.mlp.hook_post"), model, model_sha256="x")
     x = torch.randn(3, 128)
     assert torch.equal(source.encode(x), x) and source.encode(x.bfloat16()).dtype == torch.float32
+    assert source.bytes == 0, "they are the model's"
     assert (source.kind, source.signed, source.width, source.sha256) == ("neurons", True, 128, "x")
     dictionary.check(source, model)
     assert dictionary.load(WeightsSpec(kind="neurons"), model, hook="blocks.0.mlp.hook_post").width == 128
