@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if "online" in (config.option.markexpr or ""):
         return
     for item in items:
-        if "online" in item.keywords:
+        if item.get_closest_marker("online"):  # not by keywords: a folder of that name is one
             item.add_marker(pytest.mark.skip(reason="needs the network: -m online"))
 
 
