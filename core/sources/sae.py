@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ _REFUSED = {
     "abstopk": "its features fire with both signs on few tokens, and the statistics here are of one sign or of all",
     "temporal": "its value at a token depends on the tokens before it, and sources here are encoded token by token",
 }
-_LEFT = ("x_norm_coeff", "ln_mu", "ln_std")
-"""What SAELens's input normalisations leave on an SAE for its `decode`."""
+_LEAVE, _LEFT = ("constant_norm_rescale", "layer_norm"), ("x_norm_coeff", "ln_mu", "ln_std")
+"""Input normalisations that leave something on an SAE for its `decode`, and what they leave."""
 
 
 class Sae:
@@ -57,7 +58,8 @@ class Sae:
         self.d_in = int(sae.cfg.d_in)
         self.sha256 = sha256
         self.sae = _own(sae)
-        self._lock = threading.Lock()  # guards what SAELens leaves on `sae`
+        stateful = sae.cfg.normalize_activations in _LEAVE
+        self._lock = threading.Lock() if stateful else nullcontext()  # guards what SAELens leaves on `sae`
 
     @property
     def width(self) -> int:

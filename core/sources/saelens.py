@@ -15,6 +15,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.catalog.manifest import WeightsSpec
 from core.errors import BadConfig, NotAvailable
 from core.sources.sae import Sae
@@ -46,7 +48,7 @@ def load_sae(spec: WeightsSpec, device: str) -> Sae:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {first}") from error
     for name, value in sae.state_dict().items():
-        if not value.isfinite().all():
+        if not value.sum(dtype=torch.float64).isfinite():  # float32 cannot overflow it, and NaN and inf stay
             raise BadConfig(f"The SAE {spec.origin} is damaged: {name} holds numbers that are not finite.")
     sae.eval().requires_grad_(False)
     try:
@@ -102,7 +104,8 @@ def _sha256(sae: Any) -> str:
     """Of the weights in name order, and of whatever the configuration changes in what they compute."""
     digest = hashlib.sha256()
     for name, value in sorted(sae.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().float().contiguous().numpy().tobytes())
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().float().contiguous().numpy().reshape(-1).data)
     places = ("d_in", "d_sae", "d_out", "dtype", "device", "metadata", "reshape_activations")
     unusual = {
         f.name: getattr(sae.cfg, f.name)

@@ -199,8 +199,8 @@ def test_models_that_do_not_predict_the_next_token(tmp_path, kind):
 # -- from the folder to a feature --------------------------------------------------------------------------------------
 
 
-def build(folder, family="gpt2", *, stored="float32", dtype="float32", **options):
-    """A workbench over neurons and directions of a model written with `options` and run in `dtype`."""
+def build(folder, family="gpt2", *, stored="float32", dtype="float32", more=(), **options):
+    """A workbench over neurons, directions and `more` of a model written with `options` and run in `dtype`."""
     tiny.model(folder / "model", family, scale=4.0, dtype=stored, **options)
     torch.manual_seed(5)
     save_file({"rows": torch.randn(6, 32)}, folder / "dirs.safetensors")
@@ -210,6 +210,7 @@ def build(folder, family="gpt2", *, stored="float32", dtype="float32", **options
         "sources": [
             {"id": "0-neurons", "neurons": "blocks.0.mlp.hook_post"},
             {"id": "1-dirs", "directions": {"path": "dirs.safetensors", "hook": "blocks.1.hook_resid_pre"}},
+            *more,
         ],
         "dataset": {"path": "texts.txt"},
         "context": 24,
@@ -272,6 +273,31 @@ def test_a_model_without_bos_in_every_job(tmp_path):
     assert json.loads(json.dumps(neuronpedia.activation(record)))["tokens"]
     with pytest.raises(BadInput, match=r"too long: it has \d+ tokens, and"):
         bench.test("tiny/1-dirs/0", "word " * 200)
+
+
+def test_a_model_without_bos_over_http_and_on_the_command_line(tmp_path, capsys):
+    from starlette.testclient import TestClient
+
+    from api import server
+    from core.__main__ import main
+
+    tiny.sae(tmp_path / "sae", "jumprelu", bias=-0.2)
+    bench = build(tmp_path, "qwen2", bos=False, more=[{"id": "1-res", "sae": {"path": "sae"}}])
+    client = TestClient(server.create(bench))
+    text = "The capital of France is Paris."
+    asked = {"feature": {"modelId": "tiny", "source": "1-res", "index": "3"}, "customText": text}
+    answer = client.post("/activation/new", json=asked).json()
+    (record,) = bench.test("tiny/1-res/3", text)
+    assert "".join(answer["tokens"]) == text and answer["values"] == pytest.approx(record.values)
+    tokens = client.post("/tokenize", json={"modelId": "tiny", "prompt": text}).json()
+    assert len(tokens["tokens"]) == len(record.tokens) and tokens["prependBos"] is False
+    feature = client.get("/feature/tiny/1-res/3").json()
+    for shown in feature["activations"]:
+        assert len(shown["tokens"]) == len(shown["values"])
+    assert main(["eval", "tiny/1-res", "--json", "--data", str(bench.settings.data)]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["tokens"] == bench.source("tiny/1-res").tokens
+    assert np.isfinite([figures["l0"], figures["ce_loss_score"], figures["with_bos"]["ce_loss_score"]]).all()
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
