@@ -18,19 +18,18 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numba import prange
 
+from core.build.kernel import F32, F64, I64, U32, U64, compiled, elementwise, no_type_check
+from core.build.nonzeros import Grouped
 from core.models.vocabulary import Vocabulary
 
 TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5
 BEFORE, AFTER, SAME = 8, 2, 8
 KINDS = ("diverse", "raw", "interval", "random")
-
-U32 = NDArray[np.uint32]
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,9 @@ class Texts:
     """[prompts + 1]"""
     prompt: U32
     """[total]: the prompt of each token."""
-    word: NDArray[np.uint64]
+    word: U64
     """[total]: a hash of the word that the token stands in and of its place in it."""
-    frequency: NDArray[np.float64]
+    frequency: F64
     """[ids]: share of each id among all tokens."""
 
     @classmethod
@@ -57,16 +56,18 @@ class Texts:
         prompt = np.repeat(np.arange(len(prompts), dtype=np.uint32), lengths)
         return cls(tokens, starts, prompt, _words(tokens, starts, vocabulary), np.bincount(tokens) / len(tokens))
 
-    def windows(self, positions: I64) -> NDArray[np.int64]:
-        """[n, BEFORE + 1 + AFTER] ids around each position; -1 outside its prompt."""
-        offsets = np.arange(-BEFORE, AFTER + 1)
-        at = positions[:, None] + offsets
-        prompt = self.prompt[positions].astype(np.int64)
-        inside = (at >= self.starts[prompt][:, None]) & (at < self.starts[prompt + 1][:, None])
-        return np.where(inside, self.tokens[np.clip(at, 0, len(self.tokens) - 1)].astype(np.int64), -1)
+
+@elementwise("uint64(uint64, uint64)")
+@no_type_check
+def _hash(feature: Any, position: Any) -> Any:
+    """SplitMix64 of (feature, position): the priority of a draw."""
+    x = position * np.uint64(0xD1342543DE82EF95) + feature * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
-def _words(tokens: U32, starts: I64, vocabulary: Vocabulary) -> NDArray[np.uint64]:
+def _words(tokens: U32, starts: I64, vocabulary: Vocabulary) -> U64:
     """A hash of each token's word and place in it; a token goes on with the word before it if letters or digits meet.
 
     A token that begins or ends inside a character counts as a letter there.
@@ -86,106 +87,230 @@ def _words(tokens: U32, starts: I64, vocabulary: Vocabulary) -> NDArray[np.uint6
     number = np.cumsum(fresh) - 1
     place = np.arange(len(tokens)) - heads[number]
     with np.errstate(over="ignore"):
-        mixed = _hash(0, tokens.astype(np.int64) + (place.astype(np.int64) << 32))
+        mixed = _hash(np.uint64(0), tokens.astype(np.uint64) + (place.astype(np.uint64) << np.uint64(32)))
         return np.add.reduceat(mixed, heads)[number] + place.astype(np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Entries chosen for one group, as rows of the feature's non-zeros."""
+class Chosen:
+    """The groups of a block of features, one after another; sizes say where each begins."""
 
-    kind: int
-    low: float
-    high: float
-    share: float
+    groups: I64
+    """[features]: how many groups each has."""
+    kind: I64
+    low: F64
+    high: F64
+    share: F64
+    size: I64
+    """[groups]: how many examples each has."""
     rows: I64
+    """[examples]: which of the block's entries."""
     repeats: I64
-    members: list[I64]
+    members: I64
+    """[examples]: how many folded ones are kept."""
+    folded: I64
+    """[folded]: which of the block's entries."""
 
 
-def choose(
-    feature: int, positions: U32, values: F32, texts: Texts, counted: int, edges: list[tuple[float, float]]
-) -> list[Group]:
-    """The groups of one feature from its non-zeros in token order; `edges` are the interval's (low, high]."""
-    if not len(positions):
-        return []
-    where = positions.astype(np.int64)
-    prompt = texts.prompt[where]
+def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64) -> Chosen:
+    """The groups of the features of a block; `first` is the first one's number.
 
-    def falling(rows: I64) -> I64:
-        """The strongest first, the first of equals before the others."""
-        return rows[np.lexsort((where[rows], -values[rows]))]
-
-    order = falling(np.arange(len(where)))
-    share = len(where) / counted
-    high = float(values.max())
-    low = float(min(0.0, values.min()))
-    groups = [
-        _diverse(order, where, prompt, texts, (low, high, share)),
-        Group(1, low, high, share, order[:RAW], np.ones(min(RAW, len(order)), np.int64), []),
-    ]
-    priority = _hash(feature, where)
-    for bottom, top in edges:
-        inside = np.flatnonzero((values > bottom) & (values <= top))
-        if len(inside):
-            rows = _draw(inside, priority, prompt, PER_STEP)
-            groups.append(Group(2, bottom, top, len(inside) / counted, falling(rows), np.ones(len(rows), np.int64), []))
-    rows = _draw(np.arange(len(where)), _hash(~feature, where), prompt, RANDOM)
-    groups.append(Group(3, low, high, share, falling(rows), np.ones(len(rows), np.int64), []))
-    return groups
+    `edges` [features, steps, 2] are the intervals' (low, high], NaN where a feature has fewer.
+    """
+    n, steps_ = some.width, edges.shape[1]
+    most = TOP + RAW + steps_ * PER_STEP + RANDOM
+    groups = np.zeros((n, 3 + steps_, 5))
+    table = np.zeros((n, most, 3), np.int64)
+    folded = np.zeros((n, TOP, MEMBERS), np.int64)
+    texts_ = (texts.tokens, texts.starts, texts.prompt, texts.word)
+    _choose(first, some.offsets, some.positions, some.values, *texts_, counted, edges, groups, table, folded)
+    there = groups[:, :, 4] > 0
+    kept = groups[there]
+    size = kept[:, 4].astype(np.int64)
+    total = np.zeros(n, np.int64)
+    np.add.at(total, np.nonzero(there)[0], size)
+    rows = table[np.arange(most) < total[:, None]]
+    count = np.minimum(rows[:, 2], MEMBERS)
+    diverse = folded[np.arange(TOP) < groups[:, 0, 4][:, None]]
+    keep = np.arange(MEMBERS) < np.minimum(_diverse_members(groups, table), MEMBERS)[:, None]
+    return Chosen(
+        there.sum(1), kept[:, 0].astype(np.int64), kept[:, 1], kept[:, 2], kept[:, 3], size, rows[:, 0], rows[:, 1],
+        count, diverse[keep],
+    )  # fmt: skip
 
 
-def _diverse(order: I64, where: I64, prompt: U32, texts: Texts, bounds: tuple[float, float, float]) -> Group:
-    """Peaks in descending order, near-identical ones folded into the strongest."""
-    _, first = np.unique(prompt[order], return_index=True)
-    left = order[np.sort(first)]
-    windows, words = texts.windows(where[left]), texts.word[where[left]]
-    rows: list[np.int64] = []
-    repeats: list[int] = []
-    members: list[I64] = []
-    while len(left) and len(rows) < TOP:
-        # the peak is one of the equal ones, hence “more than”
-        same = (words == words[0]) & ((windows == windows[0]).sum(1) > SAME)
-        same[0] = True
-        rows.append(left[0])
-        repeats.append(int(same.sum()))
-        members.append(left[same][1 : 1 + MEMBERS])
-        left, windows, words = left[~same], windows[~same], words[~same]
-    return Group(0, *bounds, np.array(rows, np.int64), np.array(repeats, np.int64), members)
+def _diverse_members(groups: F64, table: I64) -> I64:
+    """Of each diverse example, how many were folded into it."""
+    return table[:, :TOP, 2][np.arange(TOP) < groups[:, 0, 4][:, None]]
 
 
-def _draw(rows: I64, priority: NDArray[np.uint64], prompt: U32, count: int) -> I64:
-    """The `count` of `rows` that stand first by priority, at most one a prompt."""
-    some = 16 * count  # enough unless the entries crowd in a few prompts
-    head = rows if len(rows) <= some else rows[np.argpartition(priority[rows], some)[:some]]
-    for candidates in (head, rows):
-        ordered = candidates[np.argsort(priority[candidates], kind="stable")]
-        _, first = np.unique(prompt[ordered], return_index=True)
-        if len(first) >= count or len(candidates) == len(rows):
+@compiled(parallel=True)
+@no_type_check
+def _choose(
+    first: int, offsets: I64, positions: U32, values: F32, tokens: U32, starts: I64, prompt: U32, word: U64,
+    counted: int, edges: F64, groups: F64, table: I64, folded: I64,
+) -> None:  # fmt: skip
+    """For each feature its `groups` (kind, low, high, share, size) and their rows (entry, repeats, folded)."""
+    for f in prange(len(groups)):
+        begin, end = offsets[f], offsets[f + 1]
+        if begin == end:
+            continue
+        where, v = positions[begin:end].astype(np.int64), values[begin:end]
+        share, high, low = (end - begin) / counted, np.float64(v.max()), min(0.0, np.float64(v.min()))
+        out = table[f]
+        n = _diverse(where, v, tokens, starts, prompt, word, out, folded[f])
+        groups[f, 0] = _group(0, low, high, share, n)
+        size = _strongest(v, RAW, out[n:])
+        groups[f, 1] = _group(1, low, high, share, size)
+        n += size
+        everything = np.arange(len(v))
+        for step in range(edges.shape[1]):
+            bottom, top = edges[f, step, 0], edges[f, step, 1]
+            inside = np.flatnonzero((v > bottom) & (v <= top))
+            if len(inside):
+                size = _draw(np.uint64(first + f), inside, where, v, prompt, PER_STEP, out[n:])
+                groups[f, 2 + step] = _group(2, bottom, top, len(inside) / counted, size)
+                n += size
+        size = _draw(~np.uint64(first + f), everything, where, v, prompt, RANDOM, out[n:])
+        groups[f, len(groups[f]) - 1] = _group(3, low, high, share, size)
+        n += size
+        out[:n, 0] += begin
+        folded[f] += begin
+
+
+@compiled()
+@no_type_check
+def _group(kind: int, low: float, high: float, share: float, size: int) -> F64:
+    return np.array([float(kind), low, high, share, float(size)])
+
+
+@compiled()
+@no_type_check
+def _diverse(
+    where: I64, v: F32, tokens: U32, starts: I64, prompt: U32, word: U64, out: I64, folded: I64
+) -> int:  # fmt: skip
+    """Peaks in descending order, near-identical ones folded into the strongest; returns how many there are."""
+    peaks = np.empty(len(v), np.int64)
+    count = 0
+    for row in range(len(v)):  # entries ascend, so a prompt's stand together
+        if count and prompt[where[row]] == prompt[where[peaks[count - 1]]]:
+            if v[row] > v[peaks[count - 1]]:
+                peaks[count - 1] = row
+        else:
+            peaks[count] = row
+            count += 1
+    peaks = peaks[:count]
+    peaks = peaks[np.argsort(-v[peaks], kind="mergesort")]  # stable: the first of equals before the others
+    gone = np.zeros(count, np.bool_)
+    n = 0
+    for head in range(count):
+        if gone[head]:
+            continue
+        if n == TOP:
             break
-    return ordered[np.sort(first)[:count]]
+        repeats, here = 1, where[peaks[head]]
+        for other in range(head + 1, count):
+            there = where[peaks[other]]
+            if not gone[other] and word[here] == word[there] and _alike(here, there, tokens, starts, prompt):
+                gone[other] = True
+                if repeats <= MEMBERS:
+                    folded[n, repeats - 1] = peaks[other]
+                repeats += 1
+        out[n, 0], out[n, 1], out[n, 2] = peaks[head], repeats, min(repeats - 1, MEMBERS)
+        n += 1
+    return n
 
 
-def _hash(feature: int, positions: I64) -> NDArray[np.uint64]:
-    """SplitMix64 of (feature, position): the priority of a draw."""
-    with np.errstate(over="ignore"):
-        seed = np.uint64((feature * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
-        x = positions.astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + seed
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+@compiled()
+@no_type_check
+def _alike(a: int, b: int, tokens: U32, starts: I64, prompt: U32) -> bool:
+    """Whether enough of the tokens around two peaks are the same; places beyond both prompts are."""
+    p, q = prompt[a], prompt[b]
+    same = 0
+    for offset in range(-BEFORE, AFTER + 1):
+        left = a + offset if starts[p] <= a + offset < starts[p + 1] else -1
+        right = b + offset if starts[q] <= b + offset < starts[q + 1] else -1
+        if left >= 0 and right >= 0:
+            same += tokens[left] == tokens[right]
+        else:
+            same += left == right
+    return same > SAME  # the peak is one of the equal ones, hence “more than”
 
 
-def steps(maximum: float) -> list[tuple[float, float]]:
-    """`STEPS` equal intervals of (0, maximum], the strongest first."""
-    edges = [maximum * i / STEPS for i in range(STEPS + 1)]
-    return [(edges[i], maximum if i == STEPS - 1 else edges[i + 1]) for i in reversed(range(STEPS))]
+@compiled()
+@no_type_check
+def _strongest(v: F32, k: int, out: I64) -> int:
+    """The rows of the `k` largest values, the first of equals before the others; returns how many there are."""
+    n = 0
+    for row in range(len(v)):
+        at = n
+        while at > 0 and v[row] > v[out[at - 1, 0]]:
+            at -= 1
+        if at == k:
+            continue
+        for place in range(min(n, k - 1), at, -1):
+            out[place, 0] = out[place - 1, 0]
+        out[at, 0] = row
+        n = min(n + 1, k)
+    out[:n, 1] = 1
+    return n
 
 
-def tail_steps(low: float, lower: float, upper: float, high: float) -> list[tuple[float, float]]:
-    """The stored tails of a signed source: four steps of [upper, high], and [low, lower]."""
-    edges = [upper + (high - upper) * i / 4 for i in range(5)]
-    result = [(edges[i], high if i == 3 else edges[i + 1]) for i in reversed(range(4))] if high > upper else []
+@compiled()
+@no_type_check
+def _draw(seed: np.uint64, rows: I64, where: I64, v: F32, prompt: U32, count: int, out: I64) -> int:
+    """Of `rows` the `count` whose hashes come first, at most one a prompt; strongest first. Returns how many."""
+    chosen, priority = np.empty(count, np.int64), np.empty(count, np.uint64)
+    n = 0
+    for row in rows:
+        h = _hash(seed, np.uint64(where[row]))
+        place = n
+        for i in range(n):
+            if prompt[where[chosen[i]]] == prompt[where[row]]:
+                place = i
+        if place < n and priority[place] <= h:
+            continue
+        if place == n and n == count:
+            place = int(priority.argmax())
+            if priority[place] <= h:
+                continue
+        chosen[place], priority[place] = row, h
+        n = max(n, place + 1)
+    ordered = np.sort(chosen[:n])
+    ordered = ordered[np.argsort(-v[ordered], kind="mergesort")]
+    out[:n, 0] = ordered
+    out[:n, 1] = 1
+    return n
+
+
+@compiled(parallel=True)
+@no_type_check
+def places(prompts: U32, features: I64, offsets: I64, positions: U32, starts: I64) -> tuple[I64, I64]:
+    """(first, after the last) entry, in a block, of each of some (prompt, feature)."""
+    begins, ends = np.empty(len(prompts), np.int64), np.empty(len(prompts), np.int64)
+    for n in prange(len(prompts)):
+        first, last = offsets[features[n]], offsets[features[n] + 1]
+        part = positions[first:last]
+        begins[n] = first + np.searchsorted(part, starts[prompts[n]])
+        ends[n] = first + np.searchsorted(part, starts[prompts[n] + 1])
+    return begins, ends
+
+
+def steps(maximum: F32) -> F64:
+    """[features, STEPS, 2]: equal intervals of (0, maximum], the strongest first."""
+    edges = maximum.astype(np.float64)[:, None] * np.arange(STEPS + 1) / STEPS
+    edges[:, -1] = maximum
+    return np.stack([edges[:, :-1], edges[:, 1:]], axis=2)[:, ::-1]
+
+
+def tail_steps(low: F64, lower: F32, upper: F32, high: F64) -> F64:
+    """[features, 5, 2]: the stored tails of a signed source: four steps of [upper, high], and [low, lower]."""
+    edges = upper[:, None].astype(np.float64) + (high - upper)[:, None] * np.arange(5) / 4
+    edges[:, -1] = high
+    above = np.stack([edges[:, :-1], edges[:, 1:]], axis=2)[:, ::-1]
+    above[high <= upper] = np.nan
     # an interval is open below and closed above, while the lower tail is what lies below `lower` and includes `low`
-    below, under = (float(np.nextafter(np.float32(edge), np.float32(-np.inf))) for edge in (low, lower))
-    return [*result, (below, under)] if low < lower else result
+    below = np.stack([np.nextafter(edge.astype(np.float32), np.float32(-np.inf)) for edge in (low, lower)], axis=1)
+    below = below.astype(np.float64)
+    below[low >= lower] = np.nan
+    return np.concatenate([above, below[:, None]], axis=1)

@@ -12,12 +12,17 @@ spread. Products are taken in float32 within a batch and summed in float64 over 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import prange
 from numpy.typing import NDArray
-from scipy import sparse
 
-F64 = NDArray[np.float64]
+from core.build.kernel import F32, F64, I32, I64, Bool, compiled, no_type_check
+from core.build.nonzeros import Rows, by_feature
+
+State = dict[str, NDArray[Any]]
+"""What has been summed, to be written and read back."""
 BINS = 64
 """Bins of a dense histogram: even, so that zero is an edge."""
 
@@ -51,22 +56,49 @@ class CoordinateMoments:
         self.x = np.zeros(d_in)
         self.xx = np.zeros(d_in)
         self.fx = np.zeros((width, d_in))
-        self._shift: NDArray[np.float32] | None = None
+        self._shift: F32 | None = None
 
-    def add(self, acts: sparse.csr_matrix, x: NDArray[np.float32]) -> None:
-        """One batch: `acts` [n, width] sparse, `x` [n, d_in]."""
+    def add(self, entries: Rows, x: F32) -> None:
+        """One batch: the entries of n tokens, and their `x` [n, d_in]."""
+        if not len(x):
+            return
         if self._shift is None:
             self._shift = x[0].copy()
         x = x - self._shift
         wide = x.astype(np.float64)
         self.x += wide.sum(0)
-        self.xx += (wide * wide).sum(0)
-        self.fx += acts.T @ x
+        self.xx += np.einsum("nd,nd->d", wide, wide)
+        _add_products(*by_feature(entries, len(self.fx)), x, self.fx)
 
     @property
     def sums(self) -> Sums:
         """Of the coordinates."""
         return _sums(self.x, self.xx, self._shift)
+
+    def state(self) -> State:
+        """Everything that `restore` needs."""
+        return {"x": self.x, "xx": self.xx, "fx": self.fx} | _kept(self._shift)
+
+    def restore(self, state: State) -> None:
+        """Goes on from what `state` gave."""
+        self.x, self.xx, self.fx = state["x"], state["xx"], state["fx"]
+        self._shift = state.get("shift")
+
+
+@compiled(parallel=True)
+@no_type_check
+def _add_products(offsets: I64, rows: I32, values: F32, x: F32, fx: F64) -> None:
+    """Adds to each feature's row the x of its tokens times its values, in float32 within the batch."""
+    for f in prange(len(fx)):
+        if offsets[f] == offsets[f + 1]:
+            continue
+        part = np.zeros(x.shape[1], np.float32)
+        for n in range(offsets[f], offsets[f + 1]):
+            v, row = values[n], rows[n]
+            for d in range(x.shape[1]):
+                part[d] += v * x[row, d]
+        for d in range(x.shape[1]):
+            fx[f, d] += part[d]
 
 
 class DenseMoments:
@@ -80,10 +112,12 @@ class DenseMoments:
         self.high = np.full(width, -np.inf)
         self.step = np.full(width, 2.0**-20)
         self.bins = np.zeros((width, BINS), np.int64)
-        self._shift: NDArray[np.float32] | None = None
+        self._shift: F32 | None = None
 
-    def add(self, acts: NDArray[np.float32]) -> None:
+    def add(self, acts: F32) -> None:
         """One batch [n, width]."""
+        if not len(acts):
+            return
         if self._shift is None:
             self._shift = acts[0].copy()
         self.count += len(acts)
@@ -93,15 +127,23 @@ class DenseMoments:
         self.low = np.minimum(self.low, acts.min(0))
         self.high = np.maximum(self.high, acts.max(0))
         self._widen(np.maximum(np.abs(self.low), np.abs(self.high)))
-        index = np.floor(acts / self.step.astype(np.float32)).astype(np.int64) + BINS // 2
-        np.clip(index, 0, BINS - 1, out=index)
-        flat = index + np.arange(acts.shape[1]) * BINS
-        self.bins += np.bincount(flat.ravel(), minlength=self.bins.size).reshape(self.bins.shape)
+        _add_bins(acts, self.step.astype(np.float32), self.bins)
 
     @property
     def sums(self) -> Sums:
         """Of the features."""
         return _sums(self.f, self.ff.diagonal().copy(), self._shift)
+
+    def state(self) -> State:
+        """Everything that `restore` needs."""
+        named = ("f", "ff", "low", "high", "step", "bins")
+        return {n: getattr(self, n) for n in named} | {"count": np.array(self.count)} | _kept(self._shift)
+
+    def restore(self, state: State) -> None:
+        """Goes on from what `state` gave."""
+        for name in ("f", "ff", "low", "high", "step", "bins"):
+            setattr(self, name, state[name])
+        self.count, self._shift = int(state["count"]), state.get("shift")
 
     def _widen(self, reach: F64) -> None:
         """Doubles the bins of the features whose values reach beyond them, merging neighbours: counts stay exact."""
@@ -113,7 +155,20 @@ class DenseMoments:
             self.step[short] *= 2
 
 
-def _sums(total: F64, square: F64, shift: NDArray[np.float32] | None) -> Sums:
+@compiled()
+@no_type_check
+def _add_bins(acts: F32, step: F32, bins: I64) -> None:
+    for r in range(acts.shape[0]):
+        for f in range(acts.shape[1]):
+            place = int(np.floor(acts[r, f] / step[f])) + BINS // 2
+            bins[f, min(max(place, 0), BINS - 1)] += 1
+
+
+def _kept(shift: F32 | None) -> State:
+    return {} if shift is None else {"shift": shift}
+
+
+def _sums(total: F64, square: F64, shift: F32 | None) -> Sums:
     return Sums(total, square, np.zeros_like(total) if shift is None else shift.astype(np.float64))
 
 
@@ -121,12 +176,12 @@ def _sums(total: F64, square: F64, shift: NDArray[np.float32] | None) -> Sums:
 class Strongest:
     """For each feature the `k` others with the largest Pearson correlation; -1 where there are fewer."""
 
-    index: NDArray[np.int32]
-    pearson: NDArray[np.float32]
-    cosine: NDArray[np.float32]
+    index: I32
+    pearson: F32
+    cosine: F32
 
 
-def strongest(products: F64, n: int, a: Sums, b: Sums, k: int, allowed: NDArray[np.bool_]) -> Strongest:
+def strongest(products: F64, n: int, a: Sums, b: Sums, k: int, allowed: Bool) -> Strongest:
     """From Σ ab [rows, columns] of the shifted values, and the sums of both sides, the `k` best columns of each row."""
     with np.errstate(divide="ignore", invalid="ignore"):
         pearson = (products / n - np.outer(a.total / n, b.total / n)) / np.outer(a.spread(n), b.spread(n))
@@ -145,7 +200,7 @@ def strongest(products: F64, n: int, a: Sums, b: Sums, k: int, allowed: NDArray[
     )
 
 
-def _top(values: F64, k: int) -> NDArray[np.int64]:
+def _top(values: F64, k: int) -> I64:
     """Columns of the `k` largest of each row, largest first."""
     some = np.argpartition(-values, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(values, some, 1), axis=1, kind="stable")

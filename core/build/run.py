@@ -1,17 +1,19 @@
 """The build: prompts, one pass of the model for all sources, then every source from its non-zeros.
 
-The pass stops after the last hook that any source needs. Special tokens (BOS and the like) are run, since the model
-needs them, but are neither encoded nor counted. Each source is written complete or not at all; one that is there
-already, made by the same configuration from the same weights and texts, is left as it is.
+The pass stops after the last hook that any source needs, and runs in tiles and chunks (`core.build.tiles`). Special
+tokens (BOS and the like) are run, since the model needs them, but are neither encoded nor counted. Each source is
+written complete or not at all; one that is there already, made by the same configuration from the same weights and
+texts, is left as it is; one that was interrupted goes on from its last chunk and ends with the same bytes.
 
-Cost: one forward pass and one encoder product a token and source; memory of the non-zeros, 12 bytes each, and of the
-prompts.
+Cost: one forward pass and one encoder product a token and source. Memory does not grow with the tokens beyond 16 bytes
+for each; disk takes 16 bytes a non-zero until the source stands, 8 after that.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,22 +25,23 @@ from numpy.typing import NDArray
 
 from core.build.config import BuildConfig, SourceConfig
 from core.build.examples import Texts
-from core.build.moments import CoordinateMoments, DenseMoments
-from core.build.nonzeros import Nonzeros, to_numpy
+from core.build.moments import CoordinateMoments, DenseMoments, State
+from core.build.nonzeros import Nonzeros, joined, outside, positive, to_numpy
 from core.build.texts import Prompts, cut
+from core.build.tiles import Tiles, pieces
+from core.build.work import Work, opened
 from core.build.write import Finished, write_source_folder
 from core.catalog.manifest import read_source, relative, write_model
 from core.errors import BadConfig, WorkbenchError
 from core.models import loading
-from core.models.capture import capture, check_hooks, hook_layer, pad
+from core.models.capture import capture, check_hooks, hook_layer
 from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
 from core.sources import dictionary
 from core.store.write import check_writable, checksums
 
 Progress = Callable[[str, float, float], None]
-TOKENS_PER_BATCH = 4096
 LOWER_TAIL, UPPER_TAIL = 0.005, 0.98
-"""Quantiles, over the first batch's counted tokens, beyond which the store keeps a dense source's values."""
+"""Quantiles, over the first tile's counted tokens, beyond which the store keeps a dense source's values."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,27 @@ class Running:
     dense: DenseMoments | None
     model_sha256: str
     tails: tuple[torch.Tensor, torch.Tensor] | None = None
+    work: Work | None = None
+    """Set while it is being built."""
+
+    def state(self) -> State:
+        """All sums so far."""
+        sums = self.dense if self.coordinates is None else self.coordinates
+        assert sums is not None
+        tails = {} if self.tails is None else {"lower": to_numpy(self.tails[0]), "upper": to_numpy(self.tails[1])}
+        return sums.state() | tails
+
+    def resume(self, work: Work, device: str) -> None:
+        """Goes on from the chunks that are finished."""
+        self.work = work
+        state = work.resume()
+        if state is None:
+            return
+        sums = self.dense if self.coordinates is None else self.coordinates
+        assert sums is not None
+        sums.restore(state)
+        if "lower" in state:
+            self.tails = (torch.from_numpy(state["lower"]).to(device), torch.from_numpy(state["upper"]).to(device))
 
 
 def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Progress | None = None) -> BuildReport:
@@ -87,14 +111,20 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
     waiting = [r for r in running if not _there(config, root, r, prompts)]
     skipped = tuple(r.key for r in running if r not in waiting)
     records: list[SourceRecord] = []
-    if waiting:
-        _pass(model, waiting, prompts, counted, tell)
-        _write_model(config, root, model)
+    with ExitStack() as stack:
+        for r in waiting:
+            folder = root / r.key.model_id / r.key.source_id
+            r.resume(stack.enter_context(opened(folder, _stamp(config, r, prompts))), device)
+        if waiting:
+            _pass(model, waiting, Tiles.of(texts, counted), tell)
+            _write_model(config, root, model)
         W_U = model.bridge.W_U.detach().float()
         while waiting:
-            one = waiting.pop(0)  # frees its non-zeros before the next is grouped
+            one = waiting.pop(0)  # frees its sums before the next is written
             finished = _finish(config, root, one, model, prompts, texts, int(counted.sum()), W_U)
             records.append(write_source_folder(finished, partial(tell, f"writing {one.key.source_id}")))
+            assert one.work is not None
+            one.work.remove()
     return BuildReport(
         sources=tuple(records), seconds=time.monotonic() - begun, tokens=int(counted.sum()), skipped=skipped
     )
@@ -143,48 +173,46 @@ def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 @torch.no_grad()
-def _pass(
-    model: loading.LoadedModel, running: list[Running], prompts: Prompts, counted: NDArray[np.bool_], tell: Progress
-) -> None:
-    """Runs every prompt once and hands the hooks' activations to every source."""
-    hooks = sorted({r.source.hook for r in running})
-    per = max(1, TOKENS_PER_BATCH // max(map(len, prompts.tokens)))
-    starts = np.concatenate([[0], np.cumsum([len(p) for p in prompts.tokens])])
-    total = int(starts[-1])
-    for first in range(0, len(prompts.tokens), per):
-        rows = prompts.tokens[first : first + per]
-        lengths = torch.tensor([len(r) for r in rows])
-        ids = pad([r.tolist() for r in rows])
-        cache = capture(model, ids, hooks)
-        real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
-        begin, end = int(starts[first]), int(starts[first + len(rows)])
-        keep = torch.from_numpy(counted[begin:end])
-        tokens = np.arange(begin, end, dtype=np.uint32)[counted[begin:end]]
-        flat = {hook: value[real][keep] for hook, value in cache.items()}
-        for hook, x in flat.items():
-            if not x.isfinite().all():
-                raise BadConfig(f"model: its activations at {hook} are not finite numbers: its weights are damaged.")
-        for r in running:
-            _take(r, flat[r.source.hook], tokens)
-        tell("running the model", end, total)
+def _pass(model: loading.LoadedModel, running: list[Running], tiles: Tiles, tell: Progress) -> None:
+    """Runs every chunk that some source still needs and hands the hooks' activations to those sources."""
+    total = tiles.begin(tiles.chunks)
+    first = min(_done(r) for r in running)
+    tell("running the model", tiles.begin(first), total)
+    for chunk in range(first, tiles.chunks):
+        needing = [r for r in running if _done(r) == chunk]
+        hooks = sorted({r.source.hook for r in needing})
+        for begin, end in tiles.of_chunk(chunk):
+            tokens, flat = tiles.run(model, begin, end, hooks)
+            for r in needing:
+                _take(r, flat[r.source.hook], tokens)
+            tell("running the model", int(tiles.texts.starts[end]), total)
+        for r in needing:
+            assert r.work is not None
+            r.work.finish(r.nonzeros.chunk(), r.state())
+
+
+def _done(r: Running) -> int:
+    assert r.work is not None
+    return r.work.done
 
 
 def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
-    """One batch of one source's activations."""
-    if not len(x):
-        return
-    acts = r.source.encode(x)
-    if r.dense is None:
-        matrix = r.nonzeros.append(acts, acts > 0, tokens)
-        assert r.coordinates is not None
-        r.coordinates.add(matrix, to_numpy(x))
-        return
-    if r.tails is None:
-        ordered = acts.sort(dim=0).values
-        last = len(ordered) - 1
-        r.tails = (ordered[int(LOWER_TAIL * last)].clone(), ordered[int(UPPER_TAIL * last)].clone())
-    r.dense.add(to_numpy(acts))
-    r.nonzeros.append(acts, (acts < r.tails[0]) | (acts > r.tails[1]), tokens)
+    """One tile of one source's activations."""
+    parts = []
+    for _, some in pieces(x, r.source.width):
+        acts = r.source.encode(some)
+        if r.dense is None:
+            parts.append(positive(acts))
+            continue
+        if r.tails is None:
+            ordered = acts.sort(dim=0).values
+            last = len(ordered) - 1
+            r.tails = (ordered[int(LOWER_TAIL * last)].clone(), ordered[int(UPPER_TAIL * last)].clone())
+        r.dense.add(to_numpy(acts))
+        parts.append(outside(acts, *r.tails))
+    r.nonzeros.add(tokens, parts)
+    if r.coordinates is not None:
+        r.coordinates.add(joined(parts), to_numpy(x))
 
 
 def _finish(
@@ -204,8 +232,8 @@ def _finish(
         weights = replace(weights, path=relative(Path(weights.path), root))
     return Finished(
         folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
-        origin=config.weights_origin(r.config), grouped=r.nonzeros.grouped(), coordinates=r.coordinates, dense=r.dense,
-        tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
+        origin=config.weights_origin(r.config), chunks=r.work.chunks if r.work else [], coordinates=r.coordinates,
+        dense=r.dense, tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
         store=config.store, compact=config.compact, release=_release(config), build=_stamp(config, r, prompts),
         context=config.context, dtype=config.dtype,
     )  # fmt: skip

@@ -1,11 +1,13 @@
-"""Writes one source's folder from what the pass gathered: statistics, tables, examples, store, manifest.
+"""Writes one source's folder from what the pass gathered: store, statistics, tables, examples, manifest.
 
-Works through the features in blocks of `layout.BATCH`, so that memory beyond the non-zeros is that of one block.
+The chunks' entries are merged into the store first, and everything else is read from it in blocks of `layout.BATCH`
+features, so that memory is that of one block, however many tokens there were.
 """
 
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +17,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from core.build import examples, weights
+from core.build.describe import Figures, describe
+from core.build.kernel import F32, F64, I64, U32
 from core.build.moments import CoordinateMoments, DenseMoments, Strongest, Sums, strongest
-from core.build.nonzeros import Grouped
+from core.build.nonzeros import Grouped, merge
 from core.build.texts import Prompts
+from core.build.together import related
 from core.catalog.manifest import SourceManifest, WeightsSpec, write_source
 from core.models.vocabulary import Vocabulary
 from core.records import ReleaseRecord, SourceKey, SourceRecord
@@ -28,9 +32,7 @@ from core.sources.dictionary import Dictionary
 from core.store import layout
 from core.store.write import checksums, staged
 
-BINS, RELATED, LABEL = 50, 10, 3
-TOGETHER = 3
-"""Tokens on which two sparse features must both be active before their correlation is listed."""
+RELATED, LABEL = 10, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +44,11 @@ class Finished:
     source: Dictionary
     weights: WeightsSpec
     origin: str
-    grouped: Grouped
+    chunks: list[Path]
+    """The finished chunks of the pass."""
     coordinates: CoordinateMoments | None
     dense: DenseMoments | None
-    tails: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    tails: tuple[F32, F32] | None
     texts: examples.Texts
     prompts: Prompts
     counted: int
@@ -62,14 +65,15 @@ class Finished:
 def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> SourceRecord:
     """Writes the folder beside and renames it; returns the record that its manifest holds."""
     with staged(f.folder) as folder:
+        grouped = merge(f.chunks, f.source.width, folder / layout.STORE, layout.BATCH)
         _write_prompts(folder / layout.PROMPTS, f)
-        layout.write_batches(folder / layout.FEATURES, _FEATURES, _feature_batches(f, tell), compact=f.compact)
-        half = f.compact and bool((np.abs(f.grouped.values) <= np.finfo(np.float16).max).all())
-        schema = _examples_schema(half=half, context=f.context)
-        layout.write_batches(folder / layout.EXAMPLES, schema, _example_batches(f, schema, tell), compact=f.compact)
-        if f.store:
-            _write_store(folder / layout.STORE, f.grouped)
-        record = _record(f)
+        layout.write_batches(folder / layout.FEATURES, _FEATURES, _feature_batches(f, grouped, tell), compact=f.compact)
+        schema = _examples_schema(half=f.compact and _fits_half(grouped), context=f.context)
+        batches = _example_batches(f, grouped, schema, tell)
+        layout.write_batches(folder / layout.EXAMPLES, schema, batches, compact=f.compact)
+        if not f.store:
+            shutil.rmtree(folder / layout.STORE)
+        record = _record(f, int((np.diff(grouped.offsets) > 0).sum()))
         write_source(
             folder / "source.json",
             SourceManifest(record=record, weights=f.weights, build=f.build, checksums=checksums(folder)),
@@ -77,7 +81,14 @@ def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> So
     return record
 
 
-def _record(f: Finished) -> SourceRecord:
+def _fits_half(grouped: Grouped) -> bool:
+    """Whether every value is one that float16 can hold."""
+    part = 2**24
+    most = (np.abs(grouped.values[i : i + part]).max() for i in range(0, len(grouped.values), part))
+    return all(m <= np.finfo(np.float16).max for m in most)
+
+
+def _record(f: Finished, alive: int) -> SourceRecord:
     active = "its value is greater than zero"
     if f.tails is not None:
         active = (
@@ -88,7 +99,7 @@ def _record(f: Finished) -> SourceRecord:
         key=f.key, kind=f.source.kind, architecture=f.source.architecture, hook=f.source.hook, layer=f.key.layer,
         width=f.source.width, d_in=f.source.d_in, signed=f.source.signed, release=f.release, dataset=f.prompts.dataset,
         dataset_sha256=f.prompts.sha256, prompts=len(f.prompts.tokens), context=f.context, tokens=f.counted,
-        alive=int((np.diff(f.grouped.offsets) > 0).sum()), dtype=f.dtype,
+        alive=alive, dtype=f.dtype,
         has=("dashboards", "weights", "store") if f.store else ("dashboards", "weights"), active=active,
         built=datetime.date.today().isoformat(), origin=f.origin,
     )  # fmt: skip
@@ -102,13 +113,6 @@ def _write_prompts(path: Path, f: Finished) -> None:
     parts = pa.array(f.prompts.parts).dictionary_encode()
     batch = pa.record_batch([tokens, pa.array(f.prompts.documents), parts], names=["tokens", "document", "part"])
     layout.write_batches(path, batch.schema, [batch], compact=f.compact)
-
-
-def _write_store(folder: Path, grouped: Grouped) -> None:
-    folder.mkdir()
-    np.save(folder / "offsets.npy", grouped.offsets)
-    np.save(folder / "positions.npy", grouped.positions)
-    np.save(folder / "values.npy", grouped.values)
 
 
 # -- features.arrow ----------------------------------------------------------------------------------------------------
@@ -127,88 +131,79 @@ _FEATURES = pa.schema([
 ])  # fmt: skip
 
 
-def _feature_batches(f: Finished, tell: Callable[[float, float], None]) -> Iterator[pa.RecordBatch]:
-    W_dec = f.source.W_dec.float()
-    matrix = None if f.dense else f.grouped.matrix(len(f.texts.tokens))
-    sums = _sums(f)
-    for begin in range(0, f.grouped.width, layout.BATCH):
-        end = min(begin + layout.BATCH, f.grouped.width)
-        columns = _statistics(f, begin, end) | _logits(f, W_dec[begin:end])
-        index, value, share = weights.coordinates(W_dec[begin:end])
+def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float], None]) -> Iterator[pa.RecordBatch]:
+    unit = weights.unit_rows(f.source.W_dec.float())
+    sums = _sums(f, grouped)
+    words = _Words(f.vocabulary)
+    for begin in range(0, grouped.width, layout.BATCH):
+        end = min(begin + layout.BATCH, grouped.width)
+        rows = f.source.W_dec[begin:end].float()
+        figures = describe(grouped.block(begin, end), f.texts.tokens, f.texts.frequency)
+        columns = _statistics(f, grouped, figures, words, begin, end) | _logits(f, rows, words)
+        index, value, share = weights.coordinates(rows)
         columns |= {"coordinate": index, "coordinate_value": value, "coordinate_share": share}
-        columns |= _related(f, matrix, sums, begin, end)
-        near, cosine = weights.neighbours(W_dec, begin, end)
+        columns |= _related(f, sums, begin, end)
+        near, cosine = weights.neighbours(unit, begin, end)
         columns |= {"near": near, "near_cosine": cosine}
         yield pa.record_batch([_arrow(columns[c.name], c.type) for c in _FEATURES], schema=_FEATURES)
-        tell(end / 2, f.grouped.width)
+        tell(end / 2, grouped.width)
 
 
 def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
-    """A column; a two-dimensional array becomes lists."""
+    """A column; a two-dimensional array becomes lists, and so do `Lists`."""
     if isinstance(values, np.ndarray) and values.ndim == 2:
-        offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1])
-        return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), kind.value_type))
+        values = Lists(values.ravel(), np.full(len(values), values.shape[1]))
+    if isinstance(values, Lists):
+        offsets = np.concatenate([[0], np.cumsum(values.sizes)]).astype(np.int32)
+        inner = values.flat.astype(kind.value_type.to_pandas_dtype(), copy=False)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(inner, kind.value_type))
     return pa.array(values, kind)
 
 
-def _statistics(f: Finished, begin: int, end: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """A column of lists: all of them one after another, and how long each is."""
+
+    flat: NDArray[Any]
+    sizes: I64
+
+
+def _statistics(f: Finished, grouped: Grouped, figures: Figures, words: _Words, begin: int, end: int) -> dict[str, Any]:
     """Counts, extremes, moments, histograms and labels of a block."""
-    rows = [_one(f, i) for i in range(begin, end)]
-    result = {name: [r[name] for r in rows] for name in rows[0]}
-    if f.dense is not None:
-        result |= _dense_statistics(f.dense, begin, end)
-    return result
-
-
-def _one(f: Finished, feature: int) -> dict[str, Any]:
-    """The statistics of one feature from its non-zeros."""
-    positions, values = f.grouped.of(feature)
-    if not len(values):
-        return {
-            "active": 0, "maximum": 0.0, "minimum": 0.0, "mean": 0.0, "deviation": 0.0, "label": "", "histogram": [],
-            "histogram_low": 0.0, "histogram_high": 0.0,
-        }  # fmt: skip
-    wide = values.astype(np.float64)
-    counts, low, high = _histogram(wide)
-    return {
-        "active": len(values), "maximum": wide.max(), "minimum": wide.min(), "mean": wide.mean(),
-        "deviation": wide.std(), "label": _label(f, positions, values), "histogram": counts,
-        "histogram_low": low, "histogram_high": high,
+    active = np.diff(grouped.offsets[begin : end + 1])
+    bins = figures.counts.shape[1]
+    result = {
+        "active": active, "maximum": figures.maximum, "minimum": figures.minimum, "mean": figures.mean,
+        "deviation": figures.deviation, "label": [words.joined(ids) for ids in figures.names],
+        "histogram": Lists(figures.counts[active > 0].ravel(), np.where(active > 0, bins, 0)),
+        "histogram_low": figures.low, "histogram_high": figures.high,
     }  # fmt: skip
+    return result if f.dense is None else result | _dense_statistics(f.dense, begin, end)
 
 
-def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], float, float]:
-    """(counts, low, high) in equal bins from the least to the largest; around the value if all are equal."""
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        low, high = sorted((0.5 * low, 1.5 * low))
-    return np.histogram(values, BINS, (low, high))[0], low, high
+class _Words:
+    """The vocabulary's entries as a name shows them."""
 
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._known: dict[int, str] = {}
 
-def _label(f: Finished, positions: NDArray[np.uint32], values: NDArray[np.float32]) -> str:
-    """The tokens that set the upper half of the feature's range apart from the texts as a whole.
+    def joined(self, ids: NDArray[Any]) -> str:
+        """Up to `LABEL` tokens as words, each way of writing a word once; -1 is no token."""
+        words: list[str] = []
+        for i in ids.tolist():
+            word = "" if i < 0 else self._word(i)
+            if word and word not in words:
+                words.append(word)
+            if len(words) == LABEL:
+                break
+        return " · ".join(words)
 
-    Ranked by p ln(p / q), a token's part of the divergence between its share p of the activation and its share q of all
-    tokens: a feature of one token is named by it, one of a context by the words of that context rather than by “the”.
-    """
-    strong = values >= 0.5 * values.max() if values.max() > 0 else values <= 0.5 * values.min()
-    ids, inverse = np.unique(f.texts.tokens[positions[strong]], return_inverse=True)
-    mass = np.bincount(inverse, np.abs(values[strong]).astype(np.float64))
-    share = mass / mass.sum()
-    return _names(f.vocabulary, ids[np.argsort(-share * np.log(share / f.texts.frequency[ids]), kind="stable")])
-
-
-def _names(vocabulary: Vocabulary, ids: NDArray[Any]) -> str:
-    """Up to `LABEL` tokens as words, each way of writing a word once."""
-    words: list[str] = []
-    for i in ids:
-        text = vocabulary.alone(int(i)).text
-        word = text.strip() or text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
-        if word not in words:
-            words.append(word)
-        if len(words) == LABEL:
-            break
-    return " · ".join(words)
+    def _word(self, i: int) -> str:
+        if i not in self._known:
+            text = self._vocabulary.alone(i).text
+            self._known[i] = text.strip() or text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
+        return self._known[i]
 
 
 def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, Any]:
@@ -228,7 +223,7 @@ def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _logits(f: Finished, rows: torch.Tensor) -> dict[str, Any]:
+def _logits(f: Finished, rows: torch.Tensor, words: _Words) -> dict[str, Any]:
     """Logit tables of a block; empty for a decoder that does not write to the residual stream."""
     if rows.shape[1] != f.W_U.shape[0]:
         empty = np.empty((len(rows), 0))
@@ -241,55 +236,51 @@ def _logits(f: Finished, rows: torch.Tensor) -> dict[str, Any]:
     return {
         "top_ids": t.top, "top_values": t.top_values, "bottom_ids": t.bottom, "bottom_values": t.bottom_values,
         "logits_low": t.low, "logits_high": t.high, "logits": t.counts,
-        "promotes": [_names(f.vocabulary, ids) for ids in t.top],
+        "promotes": [words.joined(ids) for ids in t.top],
     }  # fmt: skip
 
 
 # -- correlations ------------------------------------------------------------------------------------------------------
 
 
-def _sums(f: Finished) -> Sums:
+def _sums(f: Finished, grouped: Grouped) -> Sums:
     """Of every feature over the counted tokens."""
     if f.dense is not None:
         return f.dense.sums
-    owner = np.repeat(np.arange(f.grouped.width), np.diff(f.grouped.offsets))
-    values = f.grouped.values.astype(np.float64)
-    total = np.bincount(owner, values, f.grouped.width).astype(np.float64)
-    square = np.bincount(owner, values**2, f.grouped.width).astype(np.float64)
-    return Sums(total, square, np.zeros(f.grouped.width))
+    sums = Sums(*(np.zeros(grouped.width) for _ in range(3)))
+    for begin in range(0, grouped.width, layout.BATCH):
+        end = min(begin + layout.BATCH, grouped.width)
+        some = grouped.block(begin, end)
+        owner = np.repeat(np.arange(some.width), np.diff(some.offsets))
+        values = some.values.astype(np.float64)
+        sums.total[begin:end] = np.bincount(owner, values, some.width)
+        sums.square[begin:end] = np.bincount(owner, values**2, some.width)
+    return sums
 
 
-def _related(f: Finished, matrix: sparse.csc_matrix | None, sums: Sums, begin: int, end: int) -> dict[str, Any]:
+def _related(f: Finished, sums: Sums, begin: int, end: int) -> dict[str, Any]:
     """Correlated coordinates and features of a block."""
     block = sums.of(begin, end)
-    if matrix is None:
-        assert f.dense is not None
-        products = f.dense.ff[begin:end].copy()
-        allowed = np.ones(products.shape, bool)
+    if f.dense is None:
+        found = related(f.chunks, begin, end, sums, f.counted, RELATED)
     else:
-        wide = matrix.astype(np.float64)
-        left = wide[:, begin:end]
-        products = np.asarray((left.T @ wide).todense())
-        ones = sparse.csc_matrix((np.ones(len(matrix.data), np.float32), matrix.indices, matrix.indptr), matrix.shape)
-        allowed = np.asarray((ones[:, begin:end].T @ ones).todense()) >= TOGETHER
-    allowed[np.arange(end - begin), np.arange(begin, end)] = False
-    found = strongest(products, f.counted, block, sums, RELATED, allowed)
-    lists = (("related", found.index), ("related_pearson", found.pearson), ("related_cosine", found.cosine))
-    result: dict[str, Any] = {name: _pruned(found, values) for name, values in lists}
-    neurons: Strongest | None = None
-    if f.coordinates is not None:
-        x = f.coordinates.sums
-        some = np.repeat((block.square > 0)[:, None], len(x.total), axis=1)
-        neurons = strongest(f.coordinates.fx[begin:end], f.counted, block, x, RELATED, some)
-    none: list[list[float]] = [[] for _ in range(end - begin)]
-    for name, attribute in (("neuron", "index"), ("neuron_pearson", "pearson"), ("neuron_cosine", "cosine")):
-        result[name] = none if neurons is None else _pruned(neurons, getattr(neurons, attribute))
-    return result
+        allowed = np.ones((end - begin, len(sums.total)), bool)
+        allowed[np.arange(end - begin), np.arange(begin, end)] = False
+        found = strongest(f.dense.ff[begin:end].copy(), f.counted, block, sums, RELATED, allowed)
+    result = _pruned("related", found)
+    if f.coordinates is None:
+        none = Lists(np.empty(0), np.zeros(end - begin, np.int64))
+        return result | {"neuron": none, "neuron_pearson": none, "neuron_cosine": none}
+    x = f.coordinates.sums
+    some = np.repeat((block.square > 0)[:, None], len(x.total), axis=1)
+    return result | _pruned("neuron", strongest(f.coordinates.fx[begin:end], f.counted, block, x, RELATED, some))
 
 
-def _pruned(found: Strongest, values: NDArray[Any]) -> list[NDArray[Any]]:
-    """Each row without the places that nothing filled."""
-    return [v[i >= 0] for i, v in zip(found.index, values, strict=True)]
+def _pruned(name: str, found: Strongest) -> dict[str, Any]:
+    """The columns of a list of correlations, without the places that nothing filled."""
+    there = found.index >= 0
+    lists = {"": found.index, "_pearson": found.pearson, "_cosine": found.cosine}
+    return {name + ending: Lists(values[there], there.sum(1)) for ending, values in lists.items()}
 
 
 # -- examples.arrow ----------------------------------------------------------------------------------------------------
@@ -309,55 +300,74 @@ def _examples_schema(*, half: bool, context: int) -> pa.Schema:
     ])  # fmt: skip
 
 
-def _example_batches(f: Finished, schema: pa.Schema, tell: Callable[[float, float], None]) -> Iterator[pa.RecordBatch]:
+def _example_batches(
+    f: Finished, grouped: Grouped, schema: pa.Schema, tell: Callable[[float, float], None]
+) -> Iterator[pa.RecordBatch]:
     half = pa.types.is_float16(schema.field("shown_value").type.value_type)
-    for begin in range(0, f.grouped.width, layout.BATCH):
-        end = min(begin + layout.BATCH, f.grouped.width)
-        rows = [_examples(f, i) for i in range(begin, end)]
+    for begin in range(0, grouped.width, layout.BATCH):
+        end = min(begin + layout.BATCH, grouped.width)
+        columns = _examples(f, begin, grouped.block(begin, end))
         if half:
-            rows = [r | {"shown_value": _half(r["shown_value"])} for r in rows]
-        yield pa.record_batch([pa.array([r[c.name] for r in rows], c.type) for c in schema], schema=schema)
-        tell((f.grouped.width + end) / 2, f.grouped.width)
+            shown = columns["shown_value"]
+            columns["shown_value"] = Lists(_half(shown.flat), shown.sizes)
+        yield pa.record_batch([_arrow(columns[c.name], c.type) for c in schema], schema=schema)
+        tell((grouped.width + end) / 2, grouped.width)
 
 
-def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+def _half(values: F32) -> NDArray[np.float16]:
     """In float16; a value that would vanish becomes the least that does not, so that what is active stays active."""
     least = np.finfo(np.float16).smallest_subnormal
     return np.where(np.abs(values) < least, np.copysign(least, values), values).astype(np.float16)
 
 
-def _examples(f: Finished, feature: int) -> dict[str, Any]:
-    """The groups of one feature, and its values on every prompt that any of them shows."""
-    positions, values = f.grouped.of(feature)
-    where = positions.astype(np.int64)
-    groups = examples.choose(feature, positions, values, f.texts, f.counted, _edges(f, feature, values))
+def _examples(f: Finished, begin: int, some: Grouped) -> dict[str, Any]:
+    """The groups of a block of features, and each feature's values on every prompt that any of its groups shows."""
+    chosen = examples.choose(begin, some, f.texts, f.counted, _edges(f, begin, some))
+    per_feature = _sums_of(chosen.size, chosen.groups)
+    folded = _sums_of(chosen.members, per_feature)
+    where = some.positions.astype(np.int64)
     prompt = f.texts.prompt[where]
-    place = (where - f.texts.starts[prompt]).astype(np.uint32)
-    rows = np.concatenate([g.rows for g in groups]) if groups else np.empty(0, np.int64)
-    members = [m for g in groups for m in (g.members or [np.empty(0, np.int64)] * len(g.rows))]
-    folded = np.concatenate(members) if members else np.empty(0, np.int64)
-    shown = np.unique(prompt[rows])
-    begins = np.searchsorted(where, f.texts.starts[shown])
-    ends = np.searchsorted(where, f.texts.starts[shown + 1])
-    inside = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)]) if len(shown) else rows
+    place = where - f.texts.starts[prompt]
+    shown, owner = _shown(prompt[chosen.rows], np.repeat(np.arange(some.width), per_feature), len(f.prompts.tokens))
+    begins, ends = examples.places(shown, owner, some.offsets, some.positions, f.texts.starts)
+    sizes = ends - begins
+    inside = np.repeat(begins - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+    prompts = np.bincount(owner, minlength=some.width)
+    values = _sums_of(sizes, prompts)
     return {
-        "group_kind": [g.kind for g in groups], "group_low": [g.low for g in groups],
-        "group_high": [g.high for g in groups], "group_share": [g.share for g in groups],
-        "group_size": [len(g.rows) for g in groups],
-        "prompt": prompt[rows], "position": place[rows], "value": values[rows],
-        "repeats": np.concatenate([g.repeats for g in groups]) if groups else [],
-        "member_count": [len(m) for m in members], "member_prompt": prompt[folded], "member_position": place[folded],
-        "member_value": values[folded],
-        "shown": shown, "shown_size": ends - begins, "shown_position": place[inside], "shown_value": values[inside],
+        "group_kind": Lists(chosen.kind, chosen.groups), "group_low": Lists(chosen.low, chosen.groups),
+        "group_high": Lists(chosen.high, chosen.groups), "group_share": Lists(chosen.share, chosen.groups),
+        "group_size": Lists(chosen.size, chosen.groups),
+        "prompt": Lists(prompt[chosen.rows], per_feature), "position": Lists(place[chosen.rows], per_feature),
+        "value": Lists(some.values[chosen.rows], per_feature), "repeats": Lists(chosen.repeats, per_feature),
+        "member_count": Lists(chosen.members, per_feature), "member_prompt": Lists(prompt[chosen.folded], folded),
+        "member_position": Lists(place[chosen.folded], folded),
+        "member_value": Lists(some.values[chosen.folded], folded),
+        "shown": Lists(shown, prompts), "shown_size": Lists(sizes, prompts),
+        "shown_position": Lists(place[inside], values), "shown_value": Lists(some.values[inside], values),
     }  # fmt: skip
 
 
-def _edges(f: Finished, feature: int, values: NDArray[np.float32]) -> list[tuple[float, float]]:
-    if f.tails is None or f.dense is None:
-        return examples.steps(float(values.max())) if len(values) else []
-    return examples.tail_steps(
-        float(f.dense.low[feature]),
-        float(f.tails[0][feature]),
-        float(f.tails[1][feature]),
-        float(f.dense.high[feature]),
-    )
+def _shown(prompt: U32, owner: I64, count: int) -> tuple[NDArray[Any], I64]:
+    """(prompt, feature), each pair once, by feature and then prompt."""
+    pairs = np.unique(owner * count + prompt)
+    return (pairs % count).astype(np.uint32), pairs // count
+
+
+def _sums_of(values: I64, sizes: I64) -> I64:
+    """The sum of each run of `values`, runs of `sizes`."""
+    ends = np.cumsum(sizes)
+    total = np.concatenate([[0], np.cumsum(values)])
+    return total[ends] - total[ends - sizes]
+
+
+def _edges(f: Finished, begin: int, some: Grouped) -> F64:
+    """The intervals of a block of features."""
+    part = slice(begin, begin + some.width)
+    if f.tails is not None and f.dense is not None:
+        return examples.tail_steps(f.dense.low[part], f.tails[0][part], f.tails[1][part], f.dense.high[part])
+    highest = np.zeros(some.width, np.float32)
+    active = np.diff(some.offsets) > 0
+    if active.any():
+        highest[active] = np.maximum.reduceat(some.values, some.offsets[:-1][active])
+    return examples.steps(highest)

@@ -27,16 +27,17 @@ class Vocabulary:
     def __init__(self, pieces: Sequence[bytes], special: Iterable[int]) -> None:
         self.pieces = list(pieces)
         self.special = frozenset(special)
-        self._whole: dict[int, Token | None] = {}  # tokens that are drawn the same wherever they stand
+        self._whole: dict[int, Token] = {}  # tokens that are drawn the same wherever they stand
 
     def __len__(self) -> int:
         return len(self.pieces)
 
     def draw(self, ids: Sequence[int]) -> tuple[Token, ...]:
         """The tokens of one text in order, with each character on the token that completes it."""
-        whole = [self._whole[i] if i in self._whole else self._stand(i) for i in ids]
-        if None not in whole:
-            return tuple(whole)  # type: ignore[arg-type]  # no None is left
+        try:  # nearly every text: all its tokens were drawn before, and each is whole characters
+            return tuple(map(self._whole.__getitem__, ids))
+        except KeyError:
+            whole = [self._whole[i] if i in self._whole else self._stand(i) for i in ids]
         result: list[Token] = []
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for n, i in enumerate(ids):
@@ -59,7 +60,7 @@ class Vocabulary:
         try:
             token = Token(i, self._name(i), special=True) if i in self.special else Token(i, self.piece(i).decode())
         except UnicodeDecodeError:
-            token = None
+            return None
         self._whole[i] = token
         return token
 

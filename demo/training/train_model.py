@@ -1,8 +1,10 @@
 r"""Trains the demo's language model: GPT-2's architecture, 4 layers of width 256, next-token cross entropy.
 
-Hidden matrices by Muon (Jordan et al. 2024, `torch.optim.Muon`), the rest by AdamW; a short warm-up, a constant rate,
-then a linear fall to zero over the last `--cooldown` of the tokens. bfloat16 autocast. Every few minutes a checkpoint
-is written beside and renamed; a second run goes on from it, also with another `--tokens`, which moves only the fall.
+AdamW; a short warm-up, a constant rate, then a linear fall to zero over the last `--cooldown` of the tokens. bfloat16
+where the processor has tiles for it, else float32, which is faster without them. Muon learns faster here, but spreads the residual stream over twice as many directions, and SAEs then explain
+less of it (principal components for 90 % of layer 3's variance after 2.2 million tokens: 71 against 32). Every few
+minutes a checkpoint is written beside and renamed; a second run goes on from it, also with another `--tokens`, which
+moves only the fall.
 
 Cost: on two cores with bfloat16 instructions about 30 million tokens an hour; 2 GB of memory. glibc must keep freed
 memory rather than hand it back to the kernel, or the same takes twice as long:
@@ -27,6 +29,7 @@ from demo.training import corpus
 
 CONTEXT, BATCH = 256, 32
 LAYERS, WIDTH, HEADS = 4, 256, 8
+RATE = 3e-3
 
 
 def new_model() -> GPT2LMHeadModel:
@@ -39,15 +42,12 @@ def new_model() -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config)
 
 
-def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embeddings, norms and biases."""
-    hidden, rest = [], []
-    for name, parameter in model.named_parameters():
-        (hidden if parameter.ndim == 2 and ".h." in name else rest).append(parameter)
-    return [
-        torch.optim.Muon(hidden, lr=0.01, weight_decay=0.01, momentum=0.95),
-        torch.optim.AdamW(rest, lr=0.003, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+def optimizer(model: GPT2LMHeadModel) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay."""
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), fused=True)
 
 
 def rate(progress: float, step: int, cooldown: float) -> float:
@@ -58,7 +58,7 @@ def rate(progress: float, step: int, cooldown: float) -> float:
 def loss_of(model: GPT2LMHeadModel, rows: np.ndarray) -> torch.Tensor:
     """Mean next-token cross entropy of `[B, CONTEXT]` ids, in nats."""
     ids = torch.from_numpy(rows.astype(np.int64))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_amx_tile_supported()):
         hidden = model.transformer(ids[:, :-1]).last_hidden_state
         logits = model.lm_head(hidden)
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
@@ -85,14 +85,12 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
     training = {s: streams[s, "train"] for s in corpus.STYLES}
     held = {s: streams[s, "held"] for s in corpus.STYLES}
     model = new_model()
-    steppers = optimizers(model)
-    base = [[g["lr"] for g in o.param_groups] for o in steppers]
+    stepper = optimizer(model)
     seen, step, path = 0, 0, work / "checkpoint.pt"
     if path.exists():
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
-        for o, s in zip(steppers, state["optimizers"], strict=True):
-            o.load_state_dict(s)
+        stepper.load_state_dict(state["optimizer"])
         seen, step = state["seen"], state["step"]
         print(f"going on at {seen:,} tokens", flush=True)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters; "
@@ -105,16 +103,13 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
         at = (seen // CONTEXT) % rows_per_epoch
         data = corpus.epoch(training, CONTEXT, rows_per_epoch, 0, np.random.default_rng(block))
         for start in range(at, len(data) - BATCH + 1, BATCH):
-            factor = rate(seen / tokens, step, cooldown)
-            for o, lrs in zip(steppers, base, strict=True):
-                for group, lr in zip(o.param_groups, lrs, strict=True):
-                    group["lr"] = lr * factor
+            for group in stepper.param_groups:
+                group["lr"] = RATE * rate(seen / tokens, step, cooldown)
             loss = loss_of(model, data[start : start + BATCH])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for o in steppers:
-                o.step()
-                o.zero_grad()
+            stepper.step()
+            stepper.zero_grad()
             seen, step = seen + BATCH * CONTEXT, step + 1
             window.append(float(loss.detach()))
             if step % 50 == 0:
@@ -124,7 +119,7 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
                 last = time.time()
                 losses = held_out(model, held)
                 print("held out", json.dumps({k: round(v, 4) for k, v in losses.items()}), flush=True)
-                save(path, {"model": model.state_dict(), "optimizers": [o.state_dict() for o in steppers],
+                save(path, {"model": model.state_dict(), "optimizer": stepper.state_dict(),
                             "seen": seen, "step": step})  # fmt: skip
                 export(model, work / "model", losses, seen)
             if seen >= tokens:

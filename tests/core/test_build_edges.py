@@ -6,13 +6,16 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 
 from core.build import weights
+from core.build.describe import BINS as BINS_
+from core.build.describe import describe
 from core.build.moments import BINS, CoordinateMoments, DenseMoments, Sums, strongest
+from core.build.nonzeros import Grouped, positive
 from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
@@ -108,13 +111,27 @@ def test_one_token(tmp_path):
                 assert sum(record.histogram.counts) == 1 and record.histogram.low >= 0
 
 
-def test_equal_values_have_a_histogram_around_them(tmp_path):
-    """A feature whose active values are all equal, or that has one: the range is above zero all the same."""
-    from core.build.write import _histogram
-
-    for values in ([0.01], [3.0, 3.0]):
-        counts, low, high = _histogram(np.array(values))
-        assert 0 <= low <= values[0] <= high and counts.sum() == len(values)
+@settings(max_examples=150, deadline=None)
+@given(rows=st.lists(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), max_size=40), min_size=1, max_size=5))
+def test_figures_are_numpys(rows):
+    """Also of a feature whose values are all equal, or that has one: its histogram lies around it."""
+    sizes = [len(r) for r in rows]
+    values = np.array([v for r in rows for v in r], np.float32)
+    some = Grouped(np.cumsum([0, *sizes]), np.arange(len(values), dtype=np.uint32), values)
+    found = describe(some, np.zeros(len(values) + 1, np.uint32), np.ones(1))
+    for f, row in enumerate(rows):
+        if not row:
+            assert not found.counts[f].any() and found.maximum[f] == found.mean[f] == 0
+            continue
+        wide = np.array(row, np.float32).astype(np.float64)
+        low, high = found.low[f], found.high[f]
+        assert low <= wide.min() <= wide.max() <= high
+        assert (low, high) == (wide.min(), wide.max()) or wide.min() == wide.max()
+        np.testing.assert_allclose(found.mean[f], wide.mean(), rtol=1e-12, atol=1e-9)
+        np.testing.assert_allclose(found.deviation[f], wide.std(), rtol=1e-9, atol=1e-9)
+        assert found.counts[f].sum() == len(row)
+        if (high - low) / BINS_ > 0:
+            assert found.counts[f].tolist() == np.histogram(wide, BINS_, (low, high))[0].tolist()
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -194,7 +211,7 @@ def test_coordinates_far_from_zero():
     moments = CoordinateMoments(7, 4)
     for begin in range(0, 900, 256):
         part = slice(begin, begin + 256)
-        moments.add(sparse.csr_matrix(acts[part]), x[part])
+        moments.add(positive(torch.from_numpy(acts[part])), x[part])
     wide = acts.astype(np.float64)
     sums = Sums(wide.sum(0), (wide**2).sum(0), np.zeros(7))
     found = strongest(moments.fx, 900, sums, moments.sums, 4, np.ones((7, 4), bool))
@@ -219,6 +236,8 @@ def test_dense_moments(seed, scale, offset, batch):
     dense = DenseMoments(5)
     for begin in range(0, 60, batch):
         dense.add(acts[begin : begin + batch])
+        again, dense = dense, DenseMoments(5)
+        dense.restore(again.state())
     wide = acts.astype(np.float64)
     spread = wide.std(0)
     sums = dense.sums
@@ -255,13 +274,11 @@ def test_strongest_keeps_to_what_is_allowed(columns):
 
 
 def test_a_decoder_row_of_zeros():
-    import torch
-
     rows = torch.randn(6, 8)
     rows[2] = 0
     table = weights.logit_table(rows, torch.randn(8, 30))
     assert (table.counts.sum(1) == 30).all() and np.isfinite(table.top_values).all()
     _, _, share = weights.coordinates(rows)
     assert np.isfinite(share).all()
-    index, cosine = weights.neighbours(rows, 0, 6)
+    index, cosine = weights.neighbours(weights.unit_rows(rows), 0, 6)
     assert np.isfinite(cosine).all() and all(i not in index[i] for i in range(6))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.build import examples
+from core.build.nonzeros import Grouped
 from core.models.vocabulary import Vocabulary
 
 WORDS = (
@@ -23,12 +26,47 @@ def texts(*prompts: list[int]) -> examples.Texts:
     return examples.Texts.of([np.array(p, np.uint32) for p in prompts], VOCABULARY)
 
 
+class Group(NamedTuple):
+    """One group of one feature, as `choose` lists it."""
+
+    kind: int
+    low: float
+    high: float
+    rows: np.ndarray
+    repeats: np.ndarray
+    members: list[list[int]]
+
+
+def choose(made: examples.Texts, positions, values, *, feature=3, edges=None) -> list[Group]:
+    """The groups of one feature that stands in the middle of a block."""
+    positions, values = np.array(positions, np.uint32), np.array(values, np.float32)
+    other = np.flatnonzero(made.tokens != 0)[:2].astype(np.uint32)
+    some = Grouped(
+        np.array([0, len(other), len(other) + len(positions), len(other) + len(positions)]),
+        np.concatenate([other, positions]),
+        np.concatenate([np.ones(len(other), np.float32), values]),
+    )
+    if edges is None:
+        edges = examples.steps(np.array([1.0, values.max() if len(values) else 0, 0], np.float32))
+    chosen = examples.choose(feature - 1, some, made, len(made.tokens), edges)
+    starts = np.concatenate([[0], np.cumsum(chosen.size)])
+    folds = np.concatenate([[0], np.cumsum(chosen.members)])
+    first = int(chosen.groups[0])
+    assert chosen.groups[2] == 0, "a feature that is never active has no groups"
+    groups = []
+    for g in range(first, first + int(chosen.groups[1])):
+        part = range(starts[g], starts[g + 1])
+        members = [(chosen.folded[folds[n] : folds[n + 1]] - len(other)).tolist() for n in part]
+        rows = chosen.rows[part.start : part.stop] - len(other)
+        facts = (int(chosen.kind[g]), chosen.low[g], chosen.high[g])
+        groups.append(Group(*facts, rows, chosen.repeats[part.start : part.stop], members))
+    return groups
+
+
 def diverse(made: examples.Texts, positions, values=None) -> list[tuple[int, int]]:
     """(prompt, repeats) of the first group for one feature active at `positions`, one a prompt."""
     values = np.linspace(2, 1, len(positions)) if values is None else values
-    group = examples.choose(
-        3, np.array(positions, np.uint32), np.array(values, np.float32), made, len(made.tokens), examples.steps(2.0)
-    )[0]
+    group = choose(made, positions, values)[0]
     where = np.array(positions)[group.rows]
     return list(zip(made.prompt[where].tolist(), group.repeats.tolist(), strict=True))
 
@@ -107,9 +145,7 @@ def test_punctuation_and_quotes_end_a_word():
 
 def test_one_entry_a_prompt_and_the_strongest_first():
     made = texts([0, *FILL], [0, *FILL[::-1]])
-    group = examples.choose(
-        1, np.array([1, 2, 3, 12, 13], np.uint32), np.array([1, 5, 5, 7, 2], np.float32), made, 20, examples.steps(7.0)
-    )
+    group = choose(made, [1, 2, 3, 12, 13], [1, 5, 5, 7, 2])
     assert group[0].rows.tolist() == [3, 1], "the first of equals"
     assert group[1].rows.tolist() == [3, 1, 2, 4, 0]
 
@@ -191,9 +227,7 @@ def test_draws(values, prompts, feature):
     made = texts(*[[FILL[n % 10]] * size for n in range(prompts)])
     positions = np.arange(len(values), dtype=np.uint32)
     values = np.array(values, np.float32)
-    edges = examples.steps(float(values.max()))
-    groups = examples.choose(feature, positions, values, made, len(made.tokens), edges)
-    again = examples.choose(feature, positions, values, made, len(made.tokens), edges)
+    groups, again = (choose(made, positions, values, feature=feature) for _ in range(2))
     for a, b in zip(groups, again, strict=True):
         assert a.rows.tolist() == b.rows.tolist()
     covered = 0
@@ -213,11 +247,10 @@ def test_a_draw_is_even():
     """Over many features each of the tokens is drawn about as often."""
     made = texts(*[[FILL[0]]] * 50)
     positions, values = np.arange(50, dtype=np.uint32), np.ones(50, np.float32)
-    drawn = np.concatenate([examples.choose(f, positions, values, made, 50, [])[-1].rows for f in range(500)])
+    drawn = np.concatenate([choose(made, positions, values, feature=f)[-1].rows for f in range(500)])
     counts = np.bincount(drawn, minlength=50)
     assert counts.min() > 30 and counts.max() < 95  # 60 expected
 
 
 def test_a_dead_feature_has_no_groups():
-    made = texts([0, *FILL])
-    assert examples.choose(0, np.array([], np.uint32), np.array([], np.float32), made, 10, []) == []
+    assert choose(texts([0, *FILL]), [], []) == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from core.build import run
+from core.build import tiles
 from core.records import SourceKey
 from core.settings import Settings
 from core.store import layout
@@ -64,7 +64,8 @@ def bench(request, folder):
     before = _hashes(folder)
     bench = Workbench(Settings(data=folder / f"data-{request.param}", demo=None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "TOKENS_PER_BATCH", BATCH * CONTEXT)
+        patch.setattr(tiles, "TOKENS", BATCH * CONTEXT)
+        patch.setattr(tiles, "PER_CHUNK", 3)
         patch.setattr(layout, "BATCH", layout.ROWS)
         bench.build(folder / "build.yaml")
     assert _hashes(folder) == before, "the weights were touched"
