@@ -33,7 +33,10 @@ def repositories(tmp_path_factory):
     (root / "saes" / "layer_1" / "notes.bin").write_bytes(b"x" * 4096)
     tiny.sae(root / "flat", bias=-0.3)
     tiny.sae(root / "release" / "blocks.1.hook_resid_pre", bias=-0.3, seed=4)
-    names = {"org/tiny": "model", "org/saes": "saes", "org/flat": "flat", RELEASE: "release"}
+    names = {
+        "org/tiny": "model", "gpt2": "model", "openai-community/gpt2": "model", "org/saes": "saes", "org/flat": "flat",
+        RELEASE: "release",
+    }  # fmt: skip
     return {name: root / folder for name, folder in names.items()}
 
 
@@ -90,7 +93,10 @@ def test_models_saes_and_releases_by_name(repositories, tmp_path):
     assert fetched.model("tiny").origin == "org/tiny"
 
 
-WRONG = [
+NAMED = {"release": "gpt2-small-res-jb", "sae_id": "blocks.1.hook_resid_pre"}
+ASKED = [
+    ({"transformer_lens": "gpt2-small"}, NAMED, r"^built$"),
+    ({"transformer_lens": "gpt3-tiny"}, NAMED, r"^The model tiny \(gpt3-tiny\) cannot be loaded: .*gpt3-tiny"),
     ({"hub": "org/none"}, {"hub": "org/flat"}, r"org/none"),
     ({"hub": "org/tiny", "revision": "v9"}, {"hub": "org/flat"}, r"org/tiny@v9"),
     (
@@ -105,8 +111,8 @@ WRONG = [
 ]
 
 
-def test_what_is_not_there_is_said_in_one_line(repositories, tmp_path):
-    """All in one process, which has the hub's address from its beginning."""
+def test_names_of_transformer_lens_and_what_is_not_there(repositories, tmp_path):
+    """All in one process, which has the hub's address from its beginning; a refusal is one line."""
     program = """
 import json, sys
 from pathlib import Path
@@ -124,7 +130,7 @@ print(json.dumps(said))
 """
     paths = []
     (tmp_path / "texts.txt").write_text("a b c", encoding="utf-8")
-    for n, (model, sae, _) in enumerate(WRONG):
+    for n, (model, sae, _) in enumerate(ASKED):
         paths.append(tmp_path / f"{n}.yaml")
         paths[-1].write_text(yaml.safe_dump(config({"id": "1-a", "sae": sae}, **model)))
     with Hub(repositories) as hub:
@@ -133,6 +139,6 @@ print(json.dumps(said))
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
-    for one, (_, _, message) in zip(said, WRONG, strict=True):
+    for one, (_, _, message) in zip(said, ASKED, strict=True):
         assert re.search(message, one) and "\n" not in one, (message, one)
-    assert not (tmp_path / "data").exists()
+    assert [p.name for p in (tmp_path / "data" / "tiny").iterdir() if p.is_dir()] == ["1-a"], "of the first"
