@@ -112,7 +112,7 @@ def _feature(record: FeatureRecord) -> str:
         f'<div style="font-size:16px;font-weight:600">{_esc(record.label) or "no label"} '
         f'<span style="{_SOFT};font-size:13px;font-weight:400">{_esc(record.key)}</span></div>',
         f'<div style="font-size:13px">{shown}</div>',
-        _logits(record.top_logits, "promotes", ACTIVE) + _logits(record.bottom_logits, "suppresses", FALLING),
+        _logits(record.top_logits, "promotes", RISING) + _logits(record.bottom_logits, "suppresses", FALLING),
         _histogram(record.histogram),
         _examples(record),
     ]
