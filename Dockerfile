@@ -17,7 +17,8 @@ RUN python -m venv /venv \
  && /venv/bin/python -m pip uninstall --yes pip
 # What only compilers, test runners and notebooks read; of torch's programs, its import starts one.
 WORKDIR /venv/lib/python3.11/site-packages
-RUN rm -rf torch/include torch/test pyarrow/include pyarrow/tests pandas/tests plotly/package_data/widgetbundle.js \
+RUN rm -rf torch/include torch/test pyarrow/include pyarrow/tests pandas/tests numba/tests \
+           plotly/package_data/widgetbundle.js \
  && find torch/bin -type f ! -name torch_shm_manager -delete \
  && find . -type d -name tests -path './s*/*' -prune -exec rm -rf {} +
 
