@@ -34,9 +34,10 @@ from core.build.write import Finished, write_source_folder
 from core.catalog.manifest import read_source, relative, write_model
 from core.errors import BadConfig, WorkbenchError
 from core.models import loading
-from core.models.capture import capture, check_hooks, hook_layer
+from core.models.capture import check_hooks, hook_layer
 from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
 from core.sources import dictionary
+from core.sources.residual import residual_rows
 from core.store.write import check_writable, checksums
 
 Progress = Callable[[str, float, float], None]
@@ -142,7 +143,7 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             source = dictionary.load(
                 config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model_sha
             )
-            check_hooks(model, [source.hook])
+            dictionary.check(source, model)
         except BadConfig as error:
             raise BadConfig(f"sources.{n}: {error}") from error
         if hook_layer(source.hook) != key.layer:
@@ -150,21 +151,7 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
         coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
         dense = DenseMoments(source.width) if source.signed else None
         running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense, model_sha))
-    _check_shapes(model, running)
     return running
-
-
-@torch.no_grad()
-def _check_shapes(model: loading.LoadedModel, running: list[Running]) -> None:
-    """Runs one token and compares widths, so that a wrong SAE fails before the pass."""
-    cache = capture(model, torch.zeros(1, 1, dtype=torch.int64), sorted({r.source.hook for r in running}))
-    for r in running:
-        found = cache[r.source.hook].shape[-1]
-        if found != r.source.d_in:
-            raise BadConfig(
-                f"{r.config.id}: its encoder takes {r.source.d_in} numbers, but {r.source.hook} of "
-                f"{model.manifest.spec.id} has {found}."
-            )
 
 
 def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -234,6 +221,7 @@ def _finish(
         folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
         origin=config.weights_origin(r.config), chunks=r.work.chunks if r.work else [], coordinates=r.coordinates,
         dense=r.dense, tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
+        residual=residual_rows(r.source, model),
         store=config.store, compact=config.compact, release=_release(config), build=_stamp(config, r, prompts),
         context=config.context, dtype=config.dtype,
     )  # fmt: skip
@@ -253,7 +241,7 @@ def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
     )
     return parameters | {
         "model_sha256": r.model_sha256, "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,
-        "hook": r.source.hook,
+        "hook": r.source.hook, "hook_out": r.source.hook_out,
     }  # fmt: skip
 
 

@@ -78,8 +78,8 @@ class Work:
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise NotAvailable(
-                f"The build stopped: {self.folder} cannot be written ({error.strerror or error}). Make room and run the "
-                "same command again: it goes on from here."
+                f"The build stopped: {self.folder} cannot be written ({error.strerror or error}). Make room and run "
+                "the same command again: it goes on from here."
             ) from error
         if self.done:
             (self._place(self.done - 1) / STATE).unlink(missing_ok=True)

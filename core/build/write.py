@@ -54,6 +54,8 @@ class Finished:
     counted: int
     vocabulary: Vocabulary
     W_U: torch.Tensor
+    residual: torch.Tensor | None
+    """The decoder's rows in the residual stream, where they write to it."""
     store: bool
     compact: bool
     release: ReleaseRecord
@@ -96,7 +98,8 @@ def _record(f: Finished, alive: int) -> SourceRecord:
             "extremes and histograms cover every token"
         )
     return SourceRecord(
-        key=f.key, kind=f.source.kind, architecture=f.source.architecture, hook=f.source.hook, layer=f.key.layer,
+        key=f.key, kind=f.source.kind, architecture=f.source.architecture, hook=f.source.hook,
+        hook_out=f.source.hook_out if f.source.hook_out != f.source.hook else "", layer=f.key.layer,
         width=f.source.width, d_in=f.source.d_in, signed=f.source.signed, release=f.release, dataset=f.prompts.dataset,
         dataset_sha256=f.prompts.sha256, prompts=len(f.prompts.tokens), context=f.context, tokens=f.counted,
         alive=alive, dtype=f.dtype,
@@ -139,7 +142,8 @@ def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float
         end = min(begin + layout.BATCH, grouped.width)
         rows = f.source.W_dec[begin:end].float()
         figures = describe(grouped.block(begin, end), f.texts.tokens, f.texts.frequency)
-        columns = _statistics(f, grouped, figures, words, begin, end) | _logits(f, rows, words)
+        columns = _statistics(f, grouped, figures, words, begin, end)
+        columns |= _logits(None if f.residual is None else f.residual[begin:end], f.W_U, end - begin, words)
         index, value, share = weights.coordinates(rows)
         columns |= {"coordinate": index, "coordinate_value": value, "coordinate_share": share}
         columns |= _related(f, sums, begin, end)
@@ -223,16 +227,15 @@ def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _logits(f: Finished, rows: torch.Tensor, words: _Words) -> dict[str, Any]:
+def _logits(rows: torch.Tensor | None, W_U: torch.Tensor, n: int, words: _Words) -> dict[str, Any]:
     """Logit tables of a block; empty for a decoder that does not write to the residual stream."""
-    if rows.shape[1] != f.W_U.shape[0]:
-        empty = np.empty((len(rows), 0))
-        zeros = np.zeros(len(rows))
+    if rows is None:
+        empty, zeros = np.empty((n, 0)), np.zeros(n)
         return {
             "top_ids": empty, "top_values": empty, "bottom_ids": empty, "bottom_values": empty, "logits": empty,
-            "logits_low": zeros, "logits_high": zeros, "promotes": [""] * len(rows),
+            "logits_low": zeros, "logits_high": zeros, "promotes": [""] * n,
         }  # fmt: skip
-    t = weights.logit_table(rows, f.W_U)
+    t = weights.logit_table(rows, W_U)
     return {
         "top_ids": t.top, "top_values": t.top_values, "bottom_ids": t.bottom, "bottom_values": t.bottom_values,
         "logits_low": t.low, "logits_high": t.high, "logits": t.counts,
