@@ -1,4 +1,4 @@
-"""What the online test runs, rehearsed without a network: the same loaders on a hub cache filled with random weights.
+"""What the online test runs, rehearsed without a network: the same loaders on a loopback hub with random weights.
 
 The names are the real ones (`gpt2`, the release's repository and folders), so that TransformerLens's and SAELens's own
 tables are used; the model is small, and its tokenizer is a test's.
@@ -7,7 +7,7 @@ tables are used; the model is small, and its tokenizer is a test's.
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ import torch
 from core.build.config import read_config
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from tests import tiny
+from tests.hub import Hub
 from tests.live import ROOT, python
 from tests.online.conformance import Peer
 
@@ -41,33 +42,18 @@ def test_the_registries_know_the_names():
 
 
 @pytest.fixture
-def cache(tmp_path) -> Path:
-    """A hub cache that holds a small `gpt2` and one folder of the release."""
-    model = snapshot(tmp_path, "gpt2")
-    deep(model)
-    tiny.sae(snapshot(tmp_path, REPOSITORY) / HOOK, hook=HOOK, bias=0.0)
-    return tmp_path
-
-
-def deep(folder: Path) -> None:
-    """`tiny.model` with nine layers, so that there is a block 8."""
+def hub(tmp_path) -> Iterator[Hub]:
+    """A hub with a small `gpt2` of nine layers, so that there is a block 8, and one folder of the release."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    tiny.model(folder)
-    GPT2LMHeadModel(GPT2Config(vocab_size=400, n_positions=64, n_embd=32, n_layer=9, n_head=2)).save_pretrained(folder)
+    model = tiny.model(tmp_path / "gpt2")
+    GPT2LMHeadModel(GPT2Config(vocab_size=400, n_positions=64, n_embd=32, n_layer=9, n_head=2)).save_pretrained(model)
+    tiny.sae(tmp_path / "release" / HOOK, hook=HOOK, bias=0.0)
+    with Hub({"gpt2": model, REPOSITORY: tmp_path / "release"}) as hub:
+        yield hub
 
 
-def snapshot(cache: Path, repository: str) -> Path:
-    """The folder of a repository's only commit in a hub cache, as huggingface_hub lays it out."""
-    folder = cache / f"models--{repository.replace('/', '--')}"
-    commit = "0" * 40
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(commit, encoding="utf-8")
-    (folder / "snapshots").mkdir()
-    return folder / "snapshots" / commit
-
-
-def test_the_configuration_builds_from_a_filled_cache(cache, tiny_config, tmp_path):
+def test_the_configuration_builds_from_a_hub(hub, tiny_config, tmp_path):
     """The file as it stands, but for the texts, which are a test's, and their number and length."""
     code = f"""
     from pathlib import Path
@@ -85,7 +71,9 @@ def test_the_configuration_builds_from_a_filled_cache(cache, tiny_config, tmp_pa
     key = bench.random_feature(record.key)
     assert bench.feature(key).groups and bench.test(key, "Paris")[0].tokens[0].special
     """
-    python(textwrap.dedent(code), HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(cache))
+    python(textwrap.dedent(code), **hub.environment(tmp_path / "home"))
+    asked = " ".join(hub.asked)
+    assert "gpt2/resolve/" in asked and f"{REPOSITORY}/resolve/" in asked
 
 
 def test_the_decoder_norm_is_what_folding_does(tmp_path):
