@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components import charts, links
 from components.markup import Html, card, esc, join, link, number, percent, stat, term, tip
 from components.resources import define
-from core.records import FeatureKey, FeatureRecord, Related
+from core.records import FeatureKey, FeatureRecord, Related, SourceRecord
 
 KINDS = {"sae": "SAE", "transcoder": "transcoder", "neurons": "MLP neurons", "directions": "directions"}
 
@@ -86,9 +86,14 @@ def dead(record: FeatureRecord) -> Html:
     return card(
         '<div class="fs-empty"><b>Nothing activates this feature</b>'
         f"None of the {record.source.tokens:,} tokens counted in {esc(record.source.dataset)} does, so there are no "
-        "examples and no histogram. Its decoder row still has effects on the logits and neighbours, shown here; a text "
-        "of your own may yet activate it.</div>"
+        f"examples and no histogram. {_left(record)} A text of your own may yet activate it.</div>"
     )
+
+
+def _left(record: FeatureRecord) -> str:
+    """What a decoder row has without any text."""
+    has = ["effects on the logits"] * bool(record.top_logits) + ["neighbours"] * bool(record.neighbours)
+    return f"Its decoder row still has {' and '.join(has)}, shown here." if has else ""
 
 
 def plots(record: FeatureRecord) -> Html:
@@ -106,6 +111,9 @@ def plots(record: FeatureRecord) -> Html:
         parts.append(
             card(charts.logits(record.bottom_logits[:10], reach, negative=True), word("Suppresses", "suppresses"))
         )
+    else:
+        silent = "Its decoder does not write to the residual stream, so there are no effects on logits to show."
+        parts.append(card(f'<span class="fs-soft">{silent}</span>', word("Logit effects", "logit effect")))
     if record.histogram:
         what = "tokens"
         name = "Values, all tokens" if record.source.signed else "Activations, tokens where active"
@@ -193,6 +201,7 @@ def _made(record: FeatureRecord) -> Html:
     source = record.source
     rows = [
         (word("source"), esc(f"{KINDS[source.kind]}, {source.architecture}")),
+        *hooks(source),
         (word("width"), f"{source.width:,}"),
         (word("dataset"), esc(source.dataset)),
         (word("prompts"), f"{source.prompts:,} of up to {source.context} tokens"),
@@ -201,6 +210,12 @@ def _made(record: FeatureRecord) -> Html:
         (word("built"), esc(source.built[:10])),
     ]
     return Html('<dl class="fs-facts">' + join(f"<dt>{a}</dt><dd>{b}</dd>" for a, b in rows) + "</dl>")
+
+
+def hooks(source: SourceRecord) -> list[tuple[Html, str]]:
+    """Facts: where a source reads and, where that is elsewhere, writes."""
+    places = [("hook point", source.hook)] + [("hook out", source.hook_out)] * bool(source.hook_out)
+    return [(word(name), f'<span class="fs-mono">{esc(place)}</span>') for name, place in places]
 
 
 def taking(python: str, address: str) -> Html:

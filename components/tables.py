@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from components import links
-from components.feature_panels import KINDS, word
+from components.feature_panels import KINDS, hooks, word
 from components.markup import Html, card, esc, join, link, number, percent
 from core.records import FeatureKey, Figures, ModelRecord, SourceKey, SourceRecord
 
@@ -104,7 +104,7 @@ def source_facts(r: SourceRecord) -> Html:
     return facts(
         [
             (word("kind"), esc(f"{KINDS[r.kind]}, {r.architecture}")),
-            (word("hook point"), f'<span class="fs-mono">{esc(r.hook)}</span>'),
+            *hooks(r),
             (word("width"), f"{r.width:,} features over {r.d_in:,} dimensions"),
             (word("alive"), f"{r.alive:,} ({percent(r.alive / r.width if r.width else 0)})"),
             (word("active"), esc(r.active)),
@@ -159,7 +159,10 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
     """A page of a source's features; headings and page numbers are links that keep the rest of the view."""
     pages = max(1, -(-len(frame) // PAGE))
     heads = []
+    promotes = bool(frame["promotes"].any())  # none does where the decoder does not write to the residual stream
     for name, (text, entry, sortable) in COLUMNS.items():
+        if name == "promotes" and not promotes:
+            continue
         inner = str(word(text, entry))
         mark = ""
         if sortable:
@@ -176,10 +179,11 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
         name = esc(row.label) or (
             "<span class=fs-soft>never active</span>" if not row.active else "<span class=fs-soft>no label</span>"
         )
+        raised = f'<td class="tok fs-hide-narrow">{esc(row.promotes)}</td>' if promotes else ""
         body.append(
             f'<tr><td class="n" style="text-align:left"><a href="{href}">{row.index}</a></td>'
-            f'<td><a class="main" href="{href}">{name}</a></td><td class="tok fs-hide-narrow">{esc(row.promotes)}</td>'
-            f'<td class="n">{percent(row.density)}</td><td class="n">{number(row.maximum)}</td>'
+            f'<td><a class="main" href="{href}">{name}</a></td>'
+            f'{raised}<td class="n">{percent(row.density)}</td><td class="n">{number(row.maximum)}</td>'
             f'<td class="n fs-hide-narrow">{int(row.active):,}</td></tr>'
         )
     if not body:

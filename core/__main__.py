@@ -18,7 +18,7 @@ import orjson
 
 from core.errors import WorkbenchError
 from core.interchange import neuronpedia
-from core.records import FeatureRecord, Related, SourceKey, TestRecord, TokenValue
+from core.records import FeatureRecord, Related, SourceKey, SourceRecord, TestRecord, TokenValue
 from core.settings import Settings
 from core.terminal import Bar, facts, table, visible
 from core.workbench import Workbench
@@ -79,10 +79,15 @@ def _parser() -> argparse.ArgumentParser:
 def _sources(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     sources = workbench.sources()
     header = ("source", "kind", "hook", "width", "alive", "tokens", "release")
-    rows = [(str(s.key), s.kind, s.hook, s.width, s.alive, s.tokens, s.release.name) for s in sources]
+    rows = [(str(s.key), s.kind, _hooks(s), s.width, s.alive, s.tokens, s.release.name) for s in sources]
     answer = {"sources": [neuronpedia.catalog_entry(source) for source in sources]}
     roots = " and ".join(str(root) for root in workbench.settings.roots())
     return answer, lambda: table(header, rows) if rows else f"There are no sources in {roots}."
+
+
+def _hooks(source: SourceRecord) -> str:
+    """Where it reads and, where that is elsewhere, writes."""
+    return f"{source.hook} → {source.hook_out}" if source.hook_out else source.hook
 
 
 def _build(workbench: Workbench, asked: argparse.Namespace) -> Answer:
@@ -118,14 +123,13 @@ def _feature_text(record: FeatureRecord) -> str:
             [
                 ("feature", record.key),
                 ("label", record.label),
-                ("hook", source.hook),
+                ("hook", _hooks(source)),
                 ("density", f"{record.density:.4%}  ({record.active:,} of {source.tokens:,} tokens)"),
                 ("maximum", record.maximum),
                 ("mean", f"{record.mean:.4g} ± {record.deviation:.4g}  over active tokens"),
-                ("promotes", _tokens(record.top_logits)),
-                ("suppresses", _tokens(record.bottom_logits)),
+                *_effects(record),
                 ("neighbours", _related(record.neighbours)),
-                ("neurons", _related(record.alignment)),
+                ("coordinates", _related(record.alignment)),
             ]
         )
     ]
@@ -138,6 +142,13 @@ def _feature_text(record: FeatureRecord) -> str:
     else:
         parts.append("No counted token activates it.")
     return "\n\n".join(parts)
+
+
+def _effects(record: FeatureRecord) -> list[tuple[str, str]]:
+    """What it promotes and suppresses, or why there is no such thing."""
+    if not record.top_logits:
+        return [("logits", "none: its decoder does not write to the residual stream")]
+    return [("promotes", _tokens(record.top_logits)), ("suppresses", _tokens(record.bottom_logits))]
 
 
 def _tokens(entries: Iterable[TokenValue]) -> str:

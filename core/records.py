@@ -380,6 +380,8 @@ class FeatureRecord(Shown):
     """Nearest decoder rows in this source by cosine."""
     groups: tuple[ExampleGroup, ...]
     """Diverse, raw, interval and random examples, in that order."""
+    bos: bool = False
+    """Whether every prompt begins with the model's BOS."""
 
     @property
     def dead(self) -> bool:
@@ -397,13 +399,15 @@ class TestRecord(Shown):
     key: FeatureKey
     text: str
     tokens: tuple[Token, ...]
-    """BOS included."""
+    """BOS included, if the model has one."""
     values: tuple[float, ...]
     """One a token; special tokens keep the value the encoder gives them, but do not count for the maximum."""
     maximum: float
     """Largest value over tokens that are not special; of largest magnitude if the source is signed."""
     position: int | None
     """Where the maximum is; None if no token is active."""
+    bos: bool = False
+    """Whether the first token is the model's BOS, put before the text."""
 
     __test__ = False  # the name is not pytest's
 

@@ -107,7 +107,8 @@ class Workbench:
         """Everything about one feature, as its page shows it."""
         key = _feature(key)
         entry = self.catalog.entry(key.source)
-        return feature_record(key, entry.record, self._open.get(entry.folder), self._vocabulary(key.model_id))
+        data, vocabulary = self._open.get(entry.folder), self._vocabulary(key.model_id)
+        return feature_record(key, entry.record, data, vocabulary, bos=self._has_bos(key.model_id))
 
     def features(self, key: SourceKey | str) -> pd.DataFrame:
         """Table of a source: index, density, maximum, active, label, promotes; one row a feature, by index."""
@@ -310,6 +311,9 @@ class Workbench:
                 held = (mark, Vocabulary.read(path, manifest.special))
                 self._vocabularies[path] = held
             return held[1]
+
+    def _has_bos(self, model_id: str) -> bool:
+        return self.catalog.model(model_id)[0].bos is not None
 
     def _living(self, key: SourceKey) -> NDArray[np.intp]:
         """Indices of the features of a source that are not dead, ascending."""

@@ -58,6 +58,7 @@ def catalog_entry(source: SourceRecord) -> Json:
         "kind": source.kind,
         "architecture": source.architecture,
         "hook": source.hook,
+        "hookOut": source.hook_out,
         "layer": source.layer,
         "width": source.width,
         "dIn": source.d_in,
@@ -97,7 +98,7 @@ def activations(record: FeatureRecord) -> list[Json]:
 
 def activation(record: TestRecord) -> Json:
     """The answer of `POST /api/activation/new` for one text; the leading BOS is dropped."""
-    skip = _leading_special(record.tokens)
+    skip = int(record.bos)
     return (
         UNUSED
         | _strip(record.tokens[skip:], record.values[skip:])
@@ -197,7 +198,7 @@ def _values(related: tuple[Related, ...]) -> list[float]:
 
 def _examples(record: FeatureRecord, most: int | None) -> Json:
     """The raw ranking and the intervals as `activations`, strongest first; the folded ranking beside them."""
-    drawn = _each_once()
+    drawn = _each_once(int(record.bos))
     kinds = ("diverse", "raw", "interval")
     by_kind = {kind: [group for group in record.groups if group.kind == kind] for kind in kinds}
 
@@ -212,13 +213,12 @@ def _examples(record: FeatureRecord, most: int | None) -> Json:
     }
 
 
-def _each_once() -> Drawn:
-    """The strip of an example; a prompt that several groups show is drawn once."""
+def _each_once(skip: int) -> Drawn:
+    """The strip of an example without its first `skip` tokens; a prompt that several groups show is drawn once."""
     made: dict[int, Json] = {}
 
     def strip(example: Example) -> Json:
         if example.prompt not in made:
-            skip = _leading_special(example.tokens)
             made[example.prompt] = _strip(example.tokens[skip:], example.values[skip:])
         return made[example.prompt]
 
@@ -239,7 +239,7 @@ def _example(record: FeatureRecord, group: ExampleGroup, example: Example, strip
             "binMin": TOP if top else group.low,
             "binMax": record.maximum if top else group.high,
             "binContains": None if top else group.share,
-            "qualifyingTokenIndex": example.position - _leading_special(example.tokens),
+            "qualifyingTokenIndex": example.position - record.bos,
             "repeats": example.repeats,
         }
     )
@@ -257,7 +257,3 @@ def _strip(tokens: tuple[Token, ...], values: tuple[float, ...]) -> Json:
         "minValue": min(shown, default=0.0),
     }
 
-
-def _leading_special(tokens: tuple[Token, ...]) -> int:
-    """1 where the text begins with BOS: Neuronpedia leaves it out of tokens and values."""
-    return 1 if tokens and tokens[0].special else 0

@@ -31,17 +31,26 @@ from core.store.layout import SourceData
 _KINDS: tuple[GroupKind, ...] = ("diverse", "raw", "interval", "random")
 
 
-def feature_record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary) -> FeatureRecord:
-    """The record of one feature; raises `NotFound` if the source is narrower, `BadData` if its files are damaged."""
+def feature_record(
+    key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary, *, bos: bool
+) -> FeatureRecord:
+    """The record of one feature; `bos`: whether its model has a BOS, with which every prompt begins.
+
+    Raises:
+        NotFound: the source is narrower.
+        BadData: its files are damaged.
+    """
     if key.index >= source.width:
         raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
     try:
-        return _record(key, source, data, vocabulary)
+        return _record(key, source, data, vocabulary, bos)
     except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise BadData(f"The files of {key.source} do not fit together: {error}. Build it again.") from error
 
 
-def _record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary) -> FeatureRecord:
+def _record(
+    key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary: Vocabulary, bos: bool
+) -> FeatureRecord:
     row = data.features.row(key.index)
     active = int(row["active"])
     return FeatureRecord(
@@ -69,6 +78,7 @@ def _record(key: FeatureKey, source: SourceRecord, data: SourceData, vocabulary:
             for i, v in zip(row["near"], row["near_cosine"], strict=True)
         ),
         groups=_groups(data.examples.row(key.index), data, vocabulary),
+        bos=bos,
     )
 
 

@@ -45,6 +45,7 @@ def test_feature(
                 values=tuple(values.tolist()),
                 maximum=float(values[best]) if active else 0.0,
                 position=best if active else None,
+                bos=model.bos is not None,
             )
         )
     return tuple(records)

@@ -155,6 +155,30 @@ def test_links_are_read_back(record):
     assert parse_qs(urlsplit(address).query) == {"id": ["m/1-res/3"], "defaulttesttext": [text, "two"]}
 
 
+def test_a_source_that_writes_elsewhere_says_where(record):
+    source = dataclasses.replace(record.source, kind="transcoder", hook_out="blocks.1.hook_mlp_out")
+    assert "blocks.1.hook_mlp_out" in tables.source_facts(source)
+    assert "blocks.1.hook_mlp_out" in feature_panels.side(dataclasses.replace(record, source=source))
+    assert ">hook out<" not in tables.source_facts(record.source)
+
+
+def test_without_effects_on_logits_a_page_says_why_and_draws_no_empty_chart(record, bench):
+    bare = dataclasses.replace(record, top_logits=(), bottom_logits=(), logit_histogram=None)
+    drawn = feature_panels.plots(bare)
+    assert "does not write to the residual stream" in drawn
+    assert "Promotes" not in drawn and "fs-bars" not in drawn
+    assert "does not write" not in feature_panels.plots(record)
+    assert "on the logits" not in feature_panels.dead(bare) and "on the logits" in feature_panels.dead(record)
+    frame = bench.features(record.key.source)
+    shown, silent = (
+        tables.features(record.key.source, rows, "index", 1, {}) for rows in (frame, frame.assign(promotes=""))
+    )
+    assert ">promotes<" in shown and ">promotes<" not in silent
+    for html in (shown, silent):
+        head, first = (part.split("</tr>")[0] for part in html.split("<tr>")[1:3])
+        assert head.count("<th") == first.count("<td")
+
+
 def test_every_term_is_in_the_glossary(record, bench):
     """A number without a definition is drawn without a dotted line: find those."""
     drawn = [
@@ -162,7 +186,8 @@ def test_every_term_is_in_the_glossary(record, bench):
         feature_panels.stats(bench.feature("tiny/0-neurons/0")),
         feature_panels.plots(record),
         feature_panels.side(record),
-        tables.source_facts(record.source),
+        tables.source_facts(dataclasses.replace(record.source, hook_out="blocks.1.hook_mlp_out")),
+        feature_panels.plots(dataclasses.replace(record, top_logits=(), bottom_logits=())),
         tables.model_facts(bench.model("tiny")),
         tables.sources(bench.sources()),
         source_panels.numbers(record.source),

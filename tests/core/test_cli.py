@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,20 @@ def test_a_feature_is_the_apis(run, record):
     assert record.label.split(" · ")[0] in out
     _, out, _ = run("feature", f"{tiny.SAE}/3", "--json")
     assert json.loads(out) == json.loads(json.dumps(neuronpedia.feature(record)))
+
+
+def test_where_a_source_writes_and_a_decoder_that_writes_nowhere(run, record, bench, monkeypatch):
+    _, out, _ = run("feature", f"{tiny.SAE}/3")
+    assert "promotes" in out and "coordinates" in out and "neurons" not in out
+    source = replace(record.source, hook_out="blocks.1.mlp.hook_in")
+    bare = replace(record, source=source, top_logits=(), bottom_logits=(), logit_histogram=None)
+    monkeypatch.setattr(Workbench, "feature", lambda *_: bare)
+    monkeypatch.setattr(Workbench, "sources", lambda *_: [source])
+    _, out, _ = run("feature", f"{tiny.SAE}/3")
+    assert "does not write to the residual stream" in out and "promotes" not in out
+    assert "blocks.1.hook_resid_pre → blocks.1.mlp.hook_in" in out
+    assert "→ blocks.1.mlp.hook_in" in run("sources")[1]
+    assert json.loads(run("sources", "--json")[1])["sources"][0]["hookOut"] == "blocks.1.mlp.hook_in"
 
 
 def test_a_dead_feature(run):

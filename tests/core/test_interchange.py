@@ -63,7 +63,7 @@ def test_a_dead_feature_has_empty_lists(bench):
     assert len(answer["pos_str"]) == 10
 
 
-def make_test(tokens, values):
+def make_test(tokens, values, *, bos=True):
     return TestRecord(
         key=FeatureKey("tiny", "1-res", 3),
         text="",
@@ -71,6 +71,7 @@ def make_test(tokens, values):
         values=tuple(values),
         maximum=0.0,
         position=None,
+        bos=bos,
     )
 
 
@@ -82,8 +83,20 @@ def test_an_activation_drops_bos_and_never_counts_special_tokens():
     assert (answer["maxValue"], answer["maxValueTokenIndex"], answer["minValue"]) == (2.0, 2, 0.0)
 
 
+def test_a_special_token_that_opens_a_text_is_kept_where_the_model_has_no_bos(record):
+    end = Token(9, "<end>", special=True)
+    answer = neuronpedia.activation(make_test([end, Token(1, "a")], [50.0, 1.0], bos=False))
+    assert (answer["tokens"], answer["values"], answer["maxValueTokenIndex"]) == (["<end>", "a"], [0.0, 1.0], 1)
+    example = replace(record.groups[0].examples[0], tokens=(end, Token(1, "a")), values=(0.0, 1.0), position=1)
+    group = replace(record.groups[0], kind="raw", examples=(example,))
+    (row,) = neuronpedia.activations(replace(record, groups=(group,), bos=False))
+    assert (row["tokens"], row["qualifyingTokenIndex"]) == (["<end>", "a"], 1)
+    (row,) = neuronpedia.activations(replace(record, groups=(group,), bos=True))
+    assert (row["tokens"], row["qualifyingTokenIndex"]) == (["a"], 0)
+
+
 def test_the_first_of_equal_maxima_counts():
-    answer = neuronpedia.activation(make_test([Token(1, "a"), Token(1, "a")], [3.0, 3.0]))
+    answer = neuronpedia.activation(make_test([Token(1, "a"), Token(1, "a")], [3.0, 3.0], bos=False))
     assert answer["maxValueTokenIndex"] == 0
 
 
