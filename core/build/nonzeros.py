@@ -65,13 +65,36 @@ class Chunk:
 
     @classmethod
     def load(cls, folder: Path) -> Chunk:
-        """A chunk that was written, memory-mapped."""
-        return cls(*(np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)))
+        """A chunk that was written, memory-mapped; raises `ValueError` if its files hold other kinds of numbers."""
+        arrays = [np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)]
+        if [a.dtype for a in arrays] != [np.uint32, np.int64, np.int32, np.float32, np.int64, np.int32, np.float32]:
+            raise ValueError(f"{folder.name} holds other kinds of numbers than a chunk does")
+        return cls(*arrays)
+
+    def fits(self, width: int, tokens: int) -> bool:
+        """Whether a loop may trust it: lengths, order and bounds, for `width` features and so many tokens."""
+        rows, entries = len(self.tokens), len(self.values)
+        return bool(
+            _cover(self.row_offsets, rows, entries) and _cover(self.offsets, width, entries)
+            and len(self.row_features) == len(self.row_values) == len(self.rows) == entries
+            and _within(self.row_features, width) and _within(self.rows, rows) and _within(self.tokens, tokens)
+            and (np.diff(self.tokens.astype(np.int64)) > 0).all()
+        )  # fmt: skip
 
     def write(self, folder: Path) -> None:
         """Writes it into an empty folder."""
         for f in fields(self):
             np.save(folder / f"{f.name}.npy", getattr(self, f.name))
+
+
+def _cover(offsets: I64, parts: int, entries: int) -> bool:
+    """Whether offsets cut so many entries into so many parts."""
+    right = len(offsets) == parts + 1 and offsets[0] == 0 and offsets[-1] == entries
+    return bool(right and (np.diff(offsets) >= 0).all())
+
+
+def _within(numbers: I32 | U32, end: int) -> bool:
+    return not len(numbers) or bool(numbers.min() >= 0 and numbers.max() < end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ for each; disk takes 16 bytes a non-zero until the source stands, 8 after that.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.build import tiles as tiling
 from core.build.config import BuildConfig, SourceConfig
 from core.build.examples import Texts
 from core.build.moments import CoordinateMoments, DenseMoments, State
@@ -56,6 +59,7 @@ class Running:
     coordinates: CoordinateMoments | None
     dense: DenseMoments | None
     model_sha256: str
+    settings_sha256: str
     tails: tuple[torch.Tensor, torch.Tensor] | None = None
     work: Work | None = None
     """Set while it is being built."""
@@ -67,10 +71,10 @@ class Running:
         tails = {} if self.tails is None else {"lower": to_numpy(self.tails[0]), "upper": to_numpy(self.tails[1])}
         return sums.state() | tails
 
-    def resume(self, work: Work, device: str) -> None:
-        """Goes on from the chunks that are finished."""
+    def resume(self, work: Work, tokens: int, device: str) -> None:
+        """Goes on from the chunks that are finished, of a build of so many tokens."""
         self.work = work
-        state = work.resume()
+        state = work.resume(self.source.width, tokens, self.state())
         if state is None:
             return
         sums = self.dense if self.coordinates is None else self.coordinates
@@ -105,6 +109,7 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
     tell("reading texts", 0, 1)
     prompts = cut(config, model.tokenizer, model.bos)
     texts = Texts.of(prompts.tokens, model.vocabulary)
+    _embedded(texts, model)
     counted = _counted(texts, model.manifest.special)
     if not counted.any():
         raise BadConfig("dataset: its prompts hold special tokens only, and those are left out of the statistics.")
@@ -115,7 +120,8 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
     with ExitStack() as stack:
         for r in waiting:
             folder = root / r.key.model_id / r.key.source_id
-            r.resume(stack.enter_context(opened(folder, _stamp(config, r, prompts))), device)
+            tile = {"tile": [tiling.TOKENS, tiling.PER_CHUNK, tiling.VALUES], "device": device}
+            r.resume(stack.enter_context(opened(folder, _stamp(config, r, prompts) | tile)), prompts.total, device)
         if waiting:
             _pass(model, waiting, Tiles.of(texts, counted), tell)
             _write_model(config, root, model)
@@ -134,6 +140,7 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
 def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> list[Running]:
     """Every source loaded and checked against the model."""
     model_sha = loading.fingerprint(config.model_spec(), model.bridge)
+    settings_sha = _settings(model)
     running = []
     for n, one in enumerate(config.sources):
         key = SourceKey(config.model.id, one.id)
@@ -150,13 +157,36 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             raise BadConfig(f"sources.{n}.id: {one.id} says layer {key.layer}, but its hook is {source.hook}.")
         coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
         dense = DenseMoments(source.width) if source.signed else None
-        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense, model_sha))
+        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense, model_sha, settings_sha))
     return running
 
 
 def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
     """[total]: tokens that count in the statistics."""
     return ~np.isin(texts.tokens, np.array(special, np.uint32))
+
+
+def _embedded(texts: Texts, model: loading.LoadedModel) -> None:
+    """Raises `BadConfig` for a token that the tokenizer makes and the model has no embedding for."""
+    most = int(texts.tokens.max())
+    if most >= model.manifest.record.d_vocab:
+        raise BadConfig(
+            f"dataset: it has the token {model.tokenizer.convert_ids_to_tokens(most)!r} ({most}), and "
+            f"{model.manifest.spec.id} has embeddings for {model.manifest.record.d_vocab} only: the tokenizer is not "
+            "this model's."
+        )
+
+
+def _settings(model: loading.LoadedModel) -> str:
+    """SHA-256 of what a model's numbers depend on besides its weights: its configuration, its tokens, which count."""
+    settings = model.bridge.original_model.config.to_diff_dict()
+    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):  # where it lies, who wrote it
+        settings.pop(name, None)
+    known = (settings, model.manifest.bos, model.manifest.special)
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
+    for piece in model.vocabulary.pieces:
+        digest.update(len(piece).to_bytes(4, "little") + piece)
+    return digest.hexdigest()
 
 
 @torch.no_grad()
@@ -190,7 +220,9 @@ def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
         acts = r.source.encode(some)
         if r.dense is None:
             parts.append(positive(acts))
+            _finite(r, parts[-1].values)
             continue
+        _finite(r, to_numpy(acts))
         if r.tails is None:
             ordered = acts.sort(dim=0).values
             last = len(ordered) - 1
@@ -200,6 +232,11 @@ def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
     r.nonzeros.add(tokens, parts)
     if r.coordinates is not None:
         r.coordinates.add(joined(parts), to_numpy(x))
+
+
+def _finite(r: Running, values: NDArray[np.float32]) -> None:
+    if not np.isfinite(values).all():
+        raise BadConfig(f"{r.config.id}: its values on these texts are not finite numbers: its weights are too large.")
 
 
 def _finish(
@@ -240,7 +277,8 @@ def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
         mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"}
     )
     return parameters | {
-        "model_sha256": r.model_sha256, "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,
+        "model_sha256": r.model_sha256, "model_settings_sha256": r.settings_sha256,
+        "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,
         "hook": r.source.hook, "hook_out": r.source.hook_out,
     }  # fmt: skip
 

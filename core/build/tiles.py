@@ -22,10 +22,11 @@ from core.errors import BadConfig
 from core.models.capture import capture
 from core.models.loading import LoadedModel
 
-TOKENS, PER_CHUNK = 4096, 8
-"""Places for tokens in a tile, and tiles in a chunk."""
-VALUES = 2**25
-"""Values that an encoder makes at once: 128 MiB in float32."""
+TOKENS, PER_CHUNK = 2048, 16
+"""Places for tokens in a tile, and tiles in a chunk. The temporaries of a larger tile are no longer kept by the C
+library (`core.models.memory`), and those of a smaller one make thin products."""
+VALUES = 6 * 2**20
+"""Values that an encoder makes at once: 24 MiB in float32, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)

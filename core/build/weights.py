@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numba import prange
 from torch import Tensor
@@ -37,17 +38,31 @@ class LogitTable:
     """[rows, BINS] over the vocabulary, equal bins from `low` to `high`, the last one closed."""
 
 
-def logit_table(rows: Float[Tensor, "n d_model"], W_U: Float[Tensor, "d_model d_vocab"]) -> LogitTable:
-    """The strongest tokens and the histogram of each row."""
-    effects = rows @ W_U
-    low, high = effects.amin(1), effects.amax(1)
+class Product:
+    """`rows @ b` for block after block of rows, each time into the same memory: new pages cost more than they seem."""
+
+    def __init__(self, b: Float[Tensor, "d m"]) -> None:
+        self._b = b
+        self._out = torch.empty(0, b.shape[1], device=b.device)
+
+    def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        """The product; the next call overwrites it."""
+        if len(rows) > len(self._out):
+            self._out = torch.empty(len(rows), self._b.shape[1], device=self._b.device)
+        return torch.mm(rows, self._b, out=self._out[: len(rows)])
+
+
+def logit_table(rows: Float[Tensor, "n d_model"], unembed: Product) -> LogitTable:
+    """The strongest tokens and the histogram of each row; `unembed` multiplies with W_U."""
+    effects = unembed(rows)
+    low, high = to_numpy(effects.amin(1)), to_numpy(effects.amax(1))  # `aminmax` takes twice as long
     n, k = len(rows), min(LOGITS, effects.shape[1])
     made = LogitTable(
         np.empty((n, k), np.int64), np.empty((n, k), np.float32), np.empty((n, k), np.int64),
-        np.empty((n, k), np.float32), to_numpy(low), to_numpy(high), np.zeros((n, BINS), np.int64),
+        np.empty((n, k), np.float32), low, high, np.zeros((n, BINS), np.int64),
     )  # fmt: skip
     lists = (made.top, made.top_values, made.bottom, made.bottom_values)
-    _tables(to_numpy(effects), made.low, made.high, *lists, made.counts)
+    _tables(to_numpy(effects), low, high, *lists, made.counts)
     return made
 
 
@@ -55,14 +70,32 @@ def logit_table(rows: Float[Tensor, "n d_model"], W_U: Float[Tensor, "d_model d_
 @no_type_check
 def _tables(
     effects: F32, low: F32, high: F32, top: I64, top_values: F32, bottom: I64, bottom_values: F32, counts: I64
-) -> None:  # fmt: skip
+) -> None:
     for r in prange(len(effects)):
-        width = max(high[r] - low[r], np.finfo(np.float32).tiny)
-        for c in range(effects.shape[1]):
-            v = effects[r, c]
-            counts[r, max(0, min(int((v - low[r]) / width * np.float32(BINS)), BINS - 1))] += 1
+        _histogram(effects[r], low[r], np.float32(BINS) / max(high[r] - low[r], np.finfo(np.float32).tiny), counts[r])
         _largest(effects[r], np.float32(1), -1, top[r], top_values[r])
         _largest(effects[r], np.float32(-1), -1, bottom[r], bottom_values[r])
+
+
+@compiled()
+@no_type_check
+def _histogram(values: F32, low: np.float32, scale: np.float32, counts: I64) -> None:
+    """Bins first, which vectorises, then counts in four tables, so that equal neighbours do not wait for each other."""
+    size = len(values)
+    bins = np.empty(size, np.uint8)
+    for c in range(size):
+        bins[c] = np.uint8(min((values[c] - low) * scale, np.float32(BINS - 1)))
+    some = np.zeros((4, 256), np.int64)
+    whole = size - size % 4
+    for c in range(0, whole, 4):
+        some[0, bins[c]] += 1
+        some[1, bins[c + 1]] += 1
+        some[2, bins[c + 2]] += 1
+        some[3, bins[c + 3]] += 1
+    for c in range(whole, size):
+        some[0, bins[c]] += 1
+    for b in range(BINS):
+        counts[b] = some[0, b] + some[1, b] + some[2, b] + some[3, b]
 
 
 @compiled()
@@ -98,17 +131,43 @@ def unit_rows(W_dec: Float[Tensor, "d_sae d"]) -> Float[Tensor, "d_sae d"]:
     return W_dec / W_dec.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
-def neighbours(unit: Float[Tensor, "d_sae d"], begin: int, end: int) -> tuple[I64, F32]:
-    """(index, cosine) of the rows nearest to rows `begin` to `end` of `unit_rows`, themselves left out."""
-    k = min(NEIGHBOURS, len(unit) - 1)
-    index, values = np.empty((end - begin, k), np.int64), np.empty((end - begin, k), np.float32)
-    if k:
-        _nearest(to_numpy(unit[begin:end] @ unit.T), begin, index, values)
-    return index, values
+class Neighbours:
+    """The nearest rows of every decoder row, by blocks; a cosine is computed once for both of its rows."""
+
+    def __init__(self, W_dec: Float[Tensor, "d_sae d"], block: int) -> None:
+        self._unit, self._block = unit_rows(W_dec), block
+        k = min(NEIGHBOURS, len(W_dec) - 1)
+        self._index = np.full((len(W_dec), k), -1, np.int64)
+        self._values = np.full((len(W_dec), k), -np.inf, np.float32)
+
+    def __call__(self, begin: int) -> tuple[I64, F32]:
+        """(index, cosine) of the rows nearest to a block's, themselves left out; blocks are asked for in order."""
+        end = min(begin + self._block, len(self._unit))
+        if self._index.shape[1]:
+            for other in range(begin, len(self._unit), self._block):
+                rows = self._unit[other : other + self._block]
+                found = to_numpy(self._unit[begin:end] @ rows.T)
+                _nearer(found, begin, other, self._index, self._values)
+                if other != begin:
+                    _nearer(np.ascontiguousarray(found.T), other, begin, self._index, self._values)
+        return self._index[begin:end], self._values[begin:end]
 
 
 @compiled(parallel=True)
 @no_type_check
-def _nearest(cosine: F32, begin: int, index: I64, values: F32) -> None:
+def _nearer(cosine: F32, first: int, other: int, index: I64, values: F32) -> None:
+    """Takes into the lists of rows `first` and on what is larger among rows `other` and on; they come in order."""
+    k = index.shape[1]
     for r in prange(len(cosine)):
-        _largest(cosine[r], np.float32(1), begin + r, index[r], values[r])
+        best, at = values[first + r], index[first + r]
+        least = best[k - 1]
+        for c in range(cosine.shape[1]):
+            v = cosine[r, c]
+            if v <= least or first + r == other + c:
+                continue
+            n = k - 1
+            while n > 0 and v > best[n - 1]:
+                best[n], at[n] = best[n - 1], at[n - 1]
+                n -= 1
+            best[n], at[n] = v, other + c
+            least = best[k - 1]

@@ -18,7 +18,6 @@ import fcntl
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,8 @@ from core.build.moments import State
 from core.build.nonzeros import Chunk
 from core.errors import NotAvailable
 
+FORMAT = 1
+"""Of what is in a work folder; another one's is not gone on from."""
 STATE = "state.npz"
 
 
@@ -46,19 +47,26 @@ class Work:
         """The finished chunks in order."""
         return [self._place(n) for n in range(self.done)]
 
-    def resume(self) -> State | None:
-        """Finds what is finished and removes what is not; returns the sums up to there."""
+    def resume(self, width: int, tokens: int, empty: State) -> State | None:
+        """The sums of the chunks that are finished; None, and an empty folder, if there are none or one is damaged.
+
+        Everything is looked at that a loop over it would trust: the shapes of the sums must be those of `empty`, and a
+        chunk must be one of `width` features and of tokens below `tokens`.
+        """
         for path in self.folder.glob("*.writing"):
-            shutil.rmtree(path, ignore_errors=True)
-        whole = 0
-        while self._place(whole).is_dir():
-            whole += 1
-        for self.done in range(whole, 0, -1):
-            try:
-                with np.load(self._place(self.done - 1) / STATE, allow_pickle=False) as held:
-                    return dict(held)
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-                shutil.rmtree(self._place(self.done - 1))
+            _remove(path)
+        while self._place(self.done).is_dir():
+            self.done += 1
+        try:
+            if self.done and all(Chunk.load(path).fits(width, tokens) for path in self.chunks):
+                with np.load(self.chunks[-1] / STATE, allow_pickle=False) as held:
+                    state = dict(held)
+                if _alike(state, empty):
+                    return state
+        except Exception:  # noqa: S110  # a damaged file raises whatever NumPy's and Python's readers stumble over
+            pass
+        for path in self.chunks:
+            _remove(path)
         self.done = 0
         return None
 
@@ -93,6 +101,27 @@ class Work:
         return self.folder / f"chunk-{number:05d}"
 
 
+def _alike(state: State, empty: State) -> bool:
+    """Whether sums have the shapes of `empty`, and numbers that can be gone on with."""
+    whole = all(n in state and (state[n].shape, state[n].dtype) == (a.shape, a.dtype) for n, a in empty.items())
+    rows = (state[n] for n in ("shift", "lower", "upper") if n in state)  # not there before the first token
+    size = next(empty[n].shape for n in ("x", "f") if n in empty) if whole and ("x" in empty or "f" in empty) else ()
+    return (
+        whole
+        and all((row.shape, row.dtype) == (size, np.float32) for row in rows)
+        and all(not np.isnan(a).any() for a in state.values())
+        and bool((state.get("step", np.ones(1)) > 0).all())
+    )
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder or a file; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 @contextmanager
 def opened(source: Path, stamp: dict[str, Any]) -> Iterator[Work]:
     """The work folder of the source to be built at `source` from `stamp`, locked.
@@ -100,7 +129,7 @@ def opened(source: Path, stamp: dict[str, Any]) -> Iterator[Work]:
     Raises:
         NotAvailable: another build of this source is at work, or the folder cannot be written.
     """
-    name = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([FORMAT, stamp], sort_keys=True).encode()).hexdigest()[:16]
     folder = source.with_name(f".{source.name}.work-{name}")
     source.parent.mkdir(parents=True, exist_ok=True)
     with (source.parent / f".{source.name}.lock").open("w") as lock:
@@ -111,5 +140,7 @@ def opened(source: Path, stamp: dict[str, Any]) -> Iterator[Work]:
         for other in source.parent.glob(f".{source.name}.work-*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)
+        if folder.is_symlink():  # it would have the build write, and remove, elsewhere
+            folder.unlink()
         folder.mkdir(exist_ok=True)
         yield Work(folder)

@@ -135,7 +135,8 @@ _FEATURES = pa.schema([
 
 
 def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float], None]) -> Iterator[pa.RecordBatch]:
-    unit = weights.unit_rows(f.source.W_dec.float())
+    unembed = weights.Product(f.W_U)
+    neighbours = weights.Neighbours(f.source.W_dec.float(), layout.BATCH)
     sums = _sums(f, grouped)
     words = _Words(f.vocabulary)
     for begin in range(0, grouped.width, layout.BATCH):
@@ -143,11 +144,11 @@ def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float
         rows = f.source.W_dec[begin:end].float()
         figures = describe(grouped.block(begin, end), f.texts.tokens, f.texts.frequency)
         columns = _statistics(f, grouped, figures, words, begin, end)
-        columns |= _logits(None if f.residual is None else f.residual[begin:end], f.W_U, end - begin, words)
+        columns |= _logits(None if f.residual is None else f.residual[begin:end], unembed, end - begin, words)
         index, value, share = weights.coordinates(rows)
         columns |= {"coordinate": index, "coordinate_value": value, "coordinate_share": share}
         columns |= _related(f, sums, begin, end)
-        near, cosine = weights.neighbours(unit, begin, end)
+        near, cosine = neighbours(begin)
         columns |= {"near": near, "near_cosine": cosine}
         yield pa.record_batch([_arrow(columns[c.name], c.type) for c in _FEATURES], schema=_FEATURES)
         tell(end / 2, grouped.width)
@@ -227,7 +228,7 @@ def _dense_statistics(dense: DenseMoments, begin: int, end: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _logits(rows: torch.Tensor | None, W_U: torch.Tensor, n: int, words: _Words) -> dict[str, Any]:
+def _logits(rows: torch.Tensor | None, unembed: weights.Product, n: int, words: _Words) -> dict[str, Any]:
     """Logit tables of a block; empty for a decoder that does not write to the residual stream."""
     if rows is None:
         empty, zeros = np.empty((n, 0)), np.zeros(n)
@@ -235,7 +236,7 @@ def _logits(rows: torch.Tensor | None, W_U: torch.Tensor, n: int, words: _Words)
             "top_ids": empty, "top_values": empty, "bottom_ids": empty, "bottom_values": empty, "logits": empty,
             "logits_low": zeros, "logits_high": zeros, "promotes": [""] * n,
         }  # fmt: skip
-    t = weights.logit_table(rows, W_U)
+    t = weights.logit_table(rows, unembed)
     return {
         "top_ids": t.top, "top_values": t.top_values, "bottom_ids": t.bottom, "bottom_values": t.bottom_values,
         "logits_low": t.low, "logits_high": t.high, "logits": t.counts,

@@ -51,18 +51,26 @@ def capture(
     Raises:
         BadConfig: nothing passes through a hook, or what does is no vector a token.
     """
-    last = max(map(hook_layer, hooks))
+    end = max(map(_stop, hooks))
     switch_on(model.bridge, hooks)
     ids = ids.to(model.device)
-    _, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=last + 1, return_type=None)
+    last, cache = model.bridge.run_with_cache(ids, names_filter=list(hooks), stop_at_layer=end, return_type=None)
+    cache = dict(cache.items())
     found = {}
     for hook in hooks:
+        if _stop(hook) == hook_layer(hook) == end:
+            cache[hook] = last  # what stopped the pass is its result
         if hook not in cache:
             raise BadConfig(
                 f"{model.manifest.spec.id} names a hook “{hook}”, but in its architecture nothing passes through it."
             )
         found[hook] = per_token(cache[hook], ids, hook)
     return found
+
+
+def _stop(hook: str) -> int:
+    """The first layer that need not be run; what goes into a layer is there before it runs."""
+    return hook_layer(hook) + (not hook.endswith((".hook_resid_pre", f"{hook_layer(hook)}.hook_in")))
 
 
 def per_token(value: Tensor, ids: Int[Tensor, "batch pos"], hook: str) -> Float[Tensor, "batch pos d"]:

@@ -17,6 +17,7 @@ import torch
 
 from core.catalog.manifest import ModelManifest, ModelSpec
 from core.errors import BadConfig, BadInput, NotAvailable
+from core.models.memory import keep_freed_memory
 from core.models.vocabulary import Vocabulary, pieces_of
 from core.records import ModelRecord
 
@@ -84,6 +85,7 @@ def load(
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    keep_freed_memory()
     logging.disable_progress_bar()  # it would write over the build's own
 
     place = spec.path or spec.hub or spec.transformer_lens

@@ -6,8 +6,8 @@ residual stream over more directions, and SAEs then explain less of it: after 2.
 variance took 71 principal components with Muon and 32 with AdamW. Every few minutes a checkpoint is written beside and
 renamed; a second run goes on from it, also with another `--tokens`, which moves only the fall.
 
-Cost: on two cores 16 million tokens an hour in float32, about 30 with bfloat16 tiles; 2 GB of memory. glibc must keep freed
-memory rather than hand it back to the kernel, or the same takes twice as long:
+Cost: on two cores 16 million tokens an hour in float32, about 30 with bfloat16 tiles; 2 GB of memory. glibc must keep
+freed memory rather than hand it back to the kernel, or the same takes twice as long:
 
     MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=4000000000 \
         python -m demo.training.train_model --corpus CORPUS --work WORK --tokens 18_000_000

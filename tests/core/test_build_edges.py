@@ -276,9 +276,42 @@ def test_strongest_keeps_to_what_is_allowed(columns):
 def test_a_decoder_row_of_zeros():
     rows = torch.randn(6, 8)
     rows[2] = 0
-    table = weights.logit_table(rows, torch.randn(8, 30))
+    table = weights.logit_table(rows, weights.Product(torch.randn(8, 30)))
     assert (table.counts.sum(1) == 30).all() and np.isfinite(table.top_values).all()
     _, _, share = weights.coordinates(rows)
     assert np.isfinite(share).all()
-    index, cosine = weights.neighbours(weights.unit_rows(rows), 0, 6)
+    index, cosine = weights.Neighbours(rows, 6)(0)
     assert np.isfinite(cosine).all() and all(i not in index[i] for i in range(6))
+
+
+@settings(max_examples=30, deadline=None)
+@given(width=st.integers(1, 40), block=st.integers(1, 12), seed=st.integers(0, 10**6))
+def test_neighbours_in_blocks_are_the_nearest_rows(width, block, seed):
+    rows = torch.randn(width, 5, generator=torch.Generator().manual_seed(seed))
+    near = weights.Neighbours(rows, block)
+    parts = [near(begin) for begin in range(0, width, block)]
+    index, cosine = (np.concatenate(p) for p in zip(*parts, strict=True))
+    unit = torch.nn.functional.normalize(rows, dim=1).numpy().astype(np.float64)
+    expected = unit @ unit.T
+    np.fill_diagonal(expected, -np.inf)
+    assert index.shape == (width, min(weights.NEIGHBOURS, width - 1))
+    np.testing.assert_allclose(cosine, -np.sort(-expected, axis=1)[:, : index.shape[1]], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(expected, index, 1), cosine, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), tokens=st.integers(1, 300), scale=st.sampled_from([1e-30, 1e-3, 1.0, 1e20]))
+def test_logit_tables_are_their_definition(seed, tokens, scale):
+    draw = np.random.default_rng(seed)
+    effects = (scale * draw.integers(-50, 50, size=(3, tokens))).astype(np.float32)
+    table = weights.logit_table(torch.eye(3), weights.Product(torch.from_numpy(effects)))
+    for r, row in enumerate(effects):
+        order = np.argsort(-row, kind="stable")[: weights.LOGITS]
+        assert table.top[r].tolist() == order.tolist() and table.top_values[r].tolist() == row[order].tolist()
+        order = np.argsort(row, kind="stable")[: weights.LOGITS]
+        assert table.bottom[r].tolist() == order.tolist() and table.bottom_values[r].tolist() == row[order].tolist()
+        assert (table.low[r], table.high[r]) == (row.min(), row.max())
+        places = (row.astype(np.float64) - row.min()) / max(float(np.ptp(row)), 1e-37) * weights.BINS
+        sure = np.abs(places - np.round(places)) > 1e-3  # not on an edge, where rounding decides
+        counts = np.bincount(np.minimum(places[sure].astype(int), weights.BINS - 1), minlength=weights.BINS)
+        assert table.counts[r].sum() == tokens and (counts <= table.counts[r]).all()
