@@ -63,7 +63,7 @@ class Work:
                     state = dict(held)
                 if _alike(state, empty):
                     return state
-        except Exception:  # noqa: S110  # a damaged file raises whatever NumPy's and Python's readers stumble over
+        except Exception:  # a damaged file raises whatever NumPy's and Python's readers stumble over
             pass
         for path in self.chunks:
             _remove(path)
@@ -103,13 +103,14 @@ class Work:
 
 def _alike(state: State, empty: State) -> bool:
     """Whether sums have the shapes of `empty`, and numbers that can be gone on with."""
-    whole = all(n in state and (state[n].shape, state[n].dtype) == (a.shape, a.dtype) for n, a in empty.items())
+    if not all(n in state and (state[n].shape, state[n].dtype) == (a.shape, a.dtype) for n, a in empty.items()):
+        return False
+    size = empty["x" if "x" in empty else "f"].shape
     rows = (state[n] for n in ("shift", "lower", "upper") if n in state)  # not there before the first token
-    size = next(empty[n].shape for n in ("x", "f") if n in empty) if whole and ("x" in empty or "f" in empty) else ()
+    sound = "shift" not in state or all(np.isfinite(a).all() for a in state.values())
     return (
-        whole
-        and all((row.shape, row.dtype) == (size, np.float32) for row in rows)
-        and all(not np.isnan(a).any() for a in state.values())
+        sound
+        and all(row.shape == size and row.dtype == np.dtype(np.float32) for row in rows)
         and bool((state.get("step", np.ones(1)) > 0).all())
     )
 

@@ -256,4 +256,3 @@ def _strip(tokens: tuple[Token, ...], values: tuple[float, ...]) -> Json:
         "maxValueTokenIndex": shown.index(highest) if shown else 0,
         "minValue": min(shown, default=0.0),
     }
-

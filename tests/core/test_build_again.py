@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,16 @@ def again(place: Path, **changes) -> tuple[list[str], list[str]]:
     (place / "again.yaml").write_text(yaml.safe_dump(config))
     report = bench(place).build(place / "again.yaml")
     return [r.key.source_id for r in report.sources], [k.source_id for k in report.skipped]
+
+
+def shown(found: dict[str, str]) -> dict[str, str]:
+    """Those of `files` that the catalog can see, but for the model's own manifest."""
+    return {n: h for n, h in found.items() if "/." not in n and "model.json" not in n}
+
+
+def living(place: Path) -> str:
+    """A feature of the SAE that its texts activate."""
+    return str(bench(place).living("tiny/1-res")[0])
 
 
 def files(place: Path) -> dict[str, str]:
@@ -143,9 +154,8 @@ def test_an_error_half_way_keeps_the_old_and_the_next_build_goes_on(place, monke
     with pytest.raises(OSError, match="No space"):
         again(place, context=12)
     monkeypatch.undo()
-    assert {n: h for n, h in files(place).items() if "0-neurons" in n} == {
-        n: h for n, h in before.items() if "0-neurons" in n
-    }
+    left, there = shown(files(place)), shown(before)
+    assert {n: h for n, h in left.items() if "0-neurons" in n} == {n: h for n, h in there.items() if "0-neurons" in n}
     assert again(place, context=12) == (["0-neurons"], ["1-res"])
 
 
@@ -158,7 +168,7 @@ def test_killed_while_it_writes(place):
     from core.build import write
     from core.settings import Settings
     from core.workbench import Workbench
-    write._write_store = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    write._write_prompts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     config = Path({str(place)!r}) / "again.yaml"
     config.write_text((config.parent / "build.yaml").read_text() + "prompts: 4\\n")
     Workbench(Settings(data=config.parent / "data", demo=None)).build(config)
@@ -169,10 +179,8 @@ def test_killed_while_it_writes(place):
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     left = files(place)
     assert any(".1-res.writing" in n for n in left)
-    assert {n: h for n, h in left.items() if ".writing" not in n and "model.json" not in n} == {
-        n: h for n, h in before.items() if "model.json" not in n
-    }
-    assert bench(place).feature("tiny/1-res/3") and len(bench(place).sources()) == 2
+    assert shown(left) == shown(before)
+    assert bench(place).feature(living(place)) and len(bench(place).sources()) == 2
     assert again(place, prompts=4) == (BOTH, NONE)
     assert not any(".writing" in n for n in files(place))
 
@@ -199,13 +207,13 @@ def test_a_root_that_cannot_be_written_is_said_before_the_pass(place, root, monk
 
 def test_readers_see_the_old_or_the_new_and_never_a_traceback(place):
     """Pages are read while the source is built again."""
-    reader, stop, seen = bench(place), threading.Event(), []
+    reader, stop, seen, feature = bench(place), threading.Event(), [], living(place)
 
     def read():
         while not stop.is_set():
             try:
-                record = reader.feature("tiny/1-res/3")
-                seen.append(len(record.groups[0].examples[0].tokens))
+                record = reader.feature(feature)
+                seen.append(sum(len(e.tokens) for group in record.groups for e in group.examples))
             except WorkbenchError as error:
                 seen.append(type(error).__name__)
             except BaseException as error:
@@ -229,3 +237,18 @@ def test_where_the_weights_are_may_move_with_the_root(place):
         os.rename(place / name, moved / name)
     (record,) = Workbench(Settings(data=moved / "data", demo=None)).test("tiny/1-res/3", "Paris")
     assert record.tokens
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_another_configuration_of_the_same_weights_makes_every_source_stale(place, name):
+    """What the weights compute, and which tokens count, hangs on more than the weights."""
+    path = place / "model" / name
+    changes = {"layer_norm_epsilon": 0.1} if name == "config.json" else {"additional_special_tokens": ["!"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert again(place) == (BOTH, NONE)
+    assert again(place) == (NONE, BOTH)
+
+
+def test_a_model_that_was_only_moved_is_the_same(place):
+    os.rename(place / "model", place / "elsewhere")
+    assert again(place, model={"id": "tiny", "path": "elsewhere"}) == (NONE, BOTH)
