@@ -48,7 +48,12 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _unreadable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return reply(" ".join(_sentence(problem) for problem in error.errors()[:5]), 400)
+    problems = error.errors()[:5]
+    message = " ".join(_sentence(problem) for problem in problems)
+    kind = request.headers.get("content-type", "")
+    if "json" not in kind and any(problem["type"] == "model_attributes_type" for problem in problems):
+        message = "The body is not read as JSON: send it with Content-Type: application/json."
+    return reply(message, 400)
 
 
 def _sentence(problem: dict[str, Any]) -> str:

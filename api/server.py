@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import activation, catalog, docs, errors, feature, tokenize
 from api.access import Json
+from api.limit import Limit
 from core import __version__
 from core.workbench import Workbench
 
@@ -34,6 +35,7 @@ def create(workbench: Workbench) -> FastAPI:
         servers=[{"url": "/api"}],
     )
     app.state.workbench = workbench
+    app.add_middleware(Limit)
     origins = workbench.settings.web_origins()
     app.add_middleware(
         CORSMiddleware,

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from api import server
+from api import limit, server
 
 PATHS = ["/features", "/features-offset", "/activation/new", "/activation/get", "/tokenize", "/global"]
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -76,3 +76,25 @@ def test_what_no_encoder_writes(client, path, content):
 def test_paths(client, parts):
     for begin in ("/feature/", "/source-set/", "/"):
         check(client.get("http://testserver" + begin + "/".join(quote(part, safe="") for part in parts)))
+
+
+@pytest.mark.parametrize("path", ["/features", "/activation/new", "/tokenize"])
+@pytest.mark.parametrize("how", ["announced", "in pieces"])
+def test_a_giant_body_is_not_read(client, path, how):
+    raw = b'{"a": "' + b"x" * (limit.MOST + 1) + b'"}'
+    body = raw if how == "announced" else (raw[i : i + 2**16] for i in range(0, len(raw), 2**16))
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["error"] == answer.json()["message"] and "at most 8 MiB" in answer.json()["message"]
+
+
+def test_the_longest_texts_that_are_read_fit(client):
+    texts = json.dumps(["🙂" * 10_000] * 32)
+    body = f'{{"feature": {{"modelId": "tiny", "source": "1-res", "index": 1}}, "customText": {texts}}}'
+    answer = client.post("/activation/new", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and "too long: it has" in answer.json()["message"], "tokens, not bytes"
+
+
+def test_a_body_that_is_not_sent_as_json(client):
+    answer = client.post("/tokenize", content=b'{"modelId": "tiny"}', headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 400 and "Content-Type: application/json" in answer.json()["message"]
