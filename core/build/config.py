@@ -118,6 +118,7 @@ class DatasetConfig(_Strict):
     split: str = "train"
     text: str = "text"
     name: Place | None = None
+    revision: Place | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetConfig:

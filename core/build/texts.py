@@ -75,7 +75,7 @@ def _from_hub(config: BuildConfig) -> Iterator[tuple[str, str]]:
 
     d = config.dataset
     try:
-        for row in datasets.load_dataset(str(d.hub), d.name, split=d.split, streaming=True):
+        for row in datasets.load_dataset(str(d.hub), d.name, revision=d.revision, split=d.split, streaming=True):
             if d.text not in row:
                 raise BadConfig(f"dataset.text: {d.hub} has no column “{d.text}”. It has: {', '.join(row)}.")
             yield str(row[d.text]), d.name or d.split

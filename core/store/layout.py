@@ -18,6 +18,7 @@ reading a feature then unpacks one block. The store holds every non-zero of the 
 from __future__ import annotations
 
 import threading
+import tokenize
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def _open_store(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.uint32], ND
         )
         if not int(offsets[-1]) == len(positions) == len(values):
             raise ValueError("its files are not of one length")
-    except DAMAGED as error:
+    except (*DAMAGED, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:  # the last from npy headers
         raise BadData(f"The store of {_name(folder)} cannot be read: {error}. Build it again.") from error
     return offsets, positions, values
 

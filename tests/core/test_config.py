@@ -243,7 +243,7 @@ def test_an_sae_of_another_width(base, tmp_path):
         tmp_path,
         "sources.0.sae.path",
         "wide",
-        r"1-res: its encoder takes 48 numbers, but blocks\.1\.hook_resid_pre of tiny has 32",
+        r"sources\.0: its encoder takes 48 numbers, but blocks\.1\.hook_resid_pre of tiny has 32",
     )
 
 

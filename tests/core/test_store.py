@@ -21,8 +21,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.build.nonzeros import Nonzeros
-from core.build.write import _write_store
+from core.build.nonzeros import Nonzeros, merge, outside
 from core.errors import BadData, NotAvailable, NotFound, WorkbenchError
 from core.settings import Settings
 from core.store import layout
@@ -149,13 +148,14 @@ def test_arbitrary_non_zeros_come_back(tmp_path_factory, data):
     dense = np.array(rows, np.float32)
     numbers = np.cumsum(data.draw(st.lists(st.integers(1, 1000), min_size=tokens, max_size=tokens))).astype(np.uint32)
     cuts = sorted({0, tokens, *data.draw(st.lists(st.integers(0, tokens), max_size=3))})
-    growing = Nonzeros(width)
-    for begin, end in itertools.pairwise(cuts):
-        acts = torch.from_numpy(dense[begin:end])
-        matrix = growing.append(acts, acts != 0, numbers[begin:end])
-        assert (matrix.toarray() == dense[begin:end]).all()
+    growing, zeros, chunks = Nonzeros(width), torch.zeros(width), []
     folder = tmp_path_factory.mktemp("store")
-    _write_store(folder / "store", growing.grouped())
+    for n, (begin, end) in enumerate(itertools.pairwise(cuts)):
+        growing.add(numbers[begin:end], [outside(torch.from_numpy(dense[begin:end]), zeros, zeros)])
+        chunks.append(folder / f"chunk-{n}")
+        chunks[-1].mkdir()
+        growing.chunk().write(chunks[-1])
+    merge(chunks, width, folder / "store", 4)
     opened = layout._open_store(folder)
     result = np.zeros_like(dense)
     for feature in range(width):
