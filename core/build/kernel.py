@@ -2,7 +2,8 @@
 
 Loops over non-zeros and over rows of large products are written as loops and compiled, which is both shorter and ten to
 a hundred times faster than the same in array operations. The machine code is kept beside the source (or in the user's
-cache folder where that cannot be written), so only the first build after a change compiles: about half a minute.
+cache folder where that cannot be written), so only the first build after a change compiles: about half a minute. Where
+neither can be written every build does.
 `parallel` loops run over features with `prange`; each feature is worked on by one thread in a fixed order, so the bytes
 do not depend on the number of threads.
 """
@@ -10,7 +11,7 @@ do not depend on the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numba import njit, vectorize
@@ -29,13 +30,25 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def compiled(*, parallel: bool = False) -> Callable[[Function], Function]:
     """Compiles on first call, without the interpreter's lock."""
-    made: Callable[[Function], Function] = njit(cache=True, nogil=True, parallel=parallel)
+
+    def made(function: Function) -> Function:
+        try:
+            return cast(Function, njit(cache=True, nogil=True, parallel=parallel)(function))
+        except RuntimeError:  # numba finds no folder for what it compiles
+            return cast(Function, njit(nogil=True, parallel=parallel)(function))
+
     return made
 
 
 def elementwise(signature: str) -> Callable[[Function], Function]:
     """Compiles a function of numbers into one of arrays, such as `uint64(uint64, uint64)`."""
-    made: Callable[[Function], Function] = vectorize([signature], cache=True)
+
+    def made(function: Function) -> Function:
+        try:
+            return cast(Function, vectorize([signature], cache=True)(function))
+        except RuntimeError:  # as above
+            return cast(Function, vectorize([signature])(function))
+
     return made
 
 
