@@ -22,7 +22,11 @@ def crumbs(record: FeatureRecord) -> Html:
     key, source = record.key, record.source
     steps = [
         link(links.model(key.model_id), key.model_id),
-        link(links.release(source.release.name), source.release.name),
+        *(
+            []
+            if source.release.name == key.model_id
+            else [link(links.release(source.release.name), source.release.name)]
+        ),
         link(links.source_set(key.model_id, source.key.set_name), source.key.set_name),
         link(links.source(source.key), key.source_id),
         Html(f"<b>{key.index}</b>"),
@@ -76,7 +80,7 @@ def stats(record: FeatureRecord) -> Html:
     cells += [
         stat(f"{record.active:,}", word("active tokens")),
         stat(f"{number(record.mean)} <small>± {number(record.deviation)}</small>", word("mean ± deviation", "mean")),
-        stat(esc(source.hook), word("hook point"), code=True),
+        *places(source),
     ]
     return card(f'<div class="fs-stats">{join(cells)}</div>')
 
@@ -214,8 +218,19 @@ def _made(record: FeatureRecord) -> Html:
 
 def hooks(source: SourceRecord) -> list[tuple[Html, str]]:
     """Facts: where a source reads and, where that is elsewhere, writes."""
-    places = [("hook point", source.hook)] + [("hook out", source.hook_out)] * bool(source.hook_out)
-    return [(word(name), f'<span class="fs-mono">{esc(place)}</span>') for name, place in places]
+    both = [("hook point", source.hook)] + [("hook out", source.hook_out)] * bool(source.hook_out)
+    return [(word(name), f'<span class="fs-mono">{_breakable(place)}</span>') for name, place in both]
+
+
+def places(source: SourceRecord) -> list[Html]:
+    """The same as numbers in a row; that neurons write where their MLP does goes without saying."""
+    both = [("hook point", source.hook)] + [("hook out", source.hook_out)] * (source.kind == "transcoder")
+    return [stat(esc(place), word(name), code=True) for name, place in both]
+
+
+def _breakable(hook: str) -> str:
+    """A hook's name, which may be broken at its joints."""
+    return str(esc(hook)).replace(".", ".<wbr>").replace("_", "_<wbr>")
 
 
 def taking(python: str, address: str) -> Html:

@@ -61,11 +61,12 @@ def stat(value: str, label: Html, *, code: bool = False) -> Html:
 
 
 def visible(text: str) -> Html:
-    """A token in a list: its spaces and line breaks shown as signs."""
+    r"""A token in a list: its spaces and line breaks shown as signs, and what cannot be seen as `\x07`."""
     if not text:
         return Html('<span class="fs-dot">∅</span>')
     signs = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
-    return join(f'<span class="fs-dot">{signs[c]}</span>' if c in signs else esc(c) for c in text)
+    signs |= {c: c.encode("unicode_escape", "replace").decode() for c in text if c not in signs and not c.isprintable()}
+    return join(f'<span class="fs-dot">{esc(signs[c])}</span>' if c in signs else esc(c) for c in text)
 
 
 def token(item: Token) -> Html:

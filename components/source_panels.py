@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components import charts, links, tables
-from components.feature_panels import word
+from components.feature_panels import places, word
 from components.markup import Html, card, esc, join, percent, stat
 from core.records import ExampleGroup, FeatureKey, FeatureRecord, Histogram, SourceKey, SourceRecord
 
@@ -97,7 +97,7 @@ def numbers(record: SourceRecord) -> Html:
             stat(f"{f.explained_variance:.3f}", word("explained variance")),
             stat(f"{f.ce_loss_score:.3f}", word("CE loss score", "ce loss score")),
         ]
-    cells.append(stat(esc(record.hook), word("hook point"), code=True))
+    cells += places(record)
     return card(f'<div class="fs-stats">{join(cells)}</div>')
 
 

@@ -78,8 +78,12 @@ def sources(records: Sequence[SourceRecord]) -> Html:
 def model_card(record: ModelRecord, its: Sequence[SourceRecord]) -> Html:
     """A model in the catalog, with its sources."""
     name = link(links.model(record.model_id), record.name, "fs-name")
-    about = f"{record.layers} layers · {record.d_model} wide · {number(record.parameters / 1e6)} M parameters"
+    about = f"{record.layers} layers · {record.d_model} wide · {_size(record.parameters)} parameters"
     return card(sources(its), name, esc(about))
+
+
+def _size(parameters: int) -> str:
+    return f"{number(parameters / 1e6)} M" if parameters >= 1e6 else f"{parameters:,}"
 
 
 def model_facts(r: ModelRecord) -> Html:

@@ -243,7 +243,7 @@ class SourceRecord(Shown):
     origin: str
     """Where the weights come from, as a person would write it."""
     hook_out: str = ""
-    """Where the decoder rows belong, if elsewhere than at `hook`: a transcoder's output; empty for the rest."""
+    """Where the decoder rows belong, if elsewhere than at `hook`: a transcoder's output, neurons' MLP's; else empty."""
     figures: Figures | None = None
 
 

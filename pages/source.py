@@ -14,7 +14,7 @@ if record is None or key is None:
 st.set_page_config(page_title=f"{key} · Featurescope")
 crumbs = [
     link(model(key.model_id), key.model_id),
-    link(release(record.release.name), record.release.name),
+    *([] if record.release.name == key.model_id else [link(release(record.release.name), record.release.name)]),
     link(source_set(key.model_id, key.set_name), key.set_name),
     f"<b>{esc(key.source_id)}</b>",
 ]

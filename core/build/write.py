@@ -207,7 +207,8 @@ class _Words:
     def _word(self, i: int) -> str:
         if i not in self._known:
             text = self._vocabulary.alone(i).text
-            self._known[i] = text.strip() or text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
+            word = text.strip() or text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
+            self._known[i] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in word)
         return self._known[i]
 
 

@@ -155,10 +155,24 @@ def test_links_are_read_back(record):
     assert parse_qs(urlsplit(address).query) == {"id": ["m/1-res/3"], "defaulttesttext": [text, "two"]}
 
 
+def test_a_token_that_cannot_be_seen_is_written_out():
+    assert markup.visible(" a\x07\u200b<").replace('<span class="fs-dot">', "[").replace("</span>", "]") == (
+        "[·]a[\\x07][\\u200b]&lt;"
+    )
+
+
+def test_a_release_of_the_models_own_name_is_no_step(record):
+    own = dataclasses.replace(record.source.release, name=record.key.model_id)
+    source = dataclasses.replace(record.source, release=own)
+    assert "tiny-release" in feature_panels.crumbs(record)
+    assert feature_panels.crumbs(dataclasses.replace(record, source=source)).count(">tiny<") == 1
+
+
 def test_a_source_that_writes_elsewhere_says_where(record):
     source = dataclasses.replace(record.source, kind="transcoder", hook_out="blocks.1.hook_mlp_out")
-    assert "blocks.1.hook_mlp_out" in tables.source_facts(source)
-    assert "blocks.1.hook_mlp_out" in feature_panels.side(dataclasses.replace(record, source=source))
+    elsewhere = dataclasses.replace(record, source=source)
+    for drawn in (tables.source_facts(source), feature_panels.side(elsewhere), feature_panels.stats(elsewhere)):
+        assert "blocks.1.hook_mlp_out" in drawn.replace("<wbr>", "")
     assert ">hook out<" not in tables.source_facts(record.source)
 
 
