@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        more = ": what is finished is kept, and the same command goes on from there" if asked.run is _build else ""
+        print(f"\ninterrupted{more}", file=sys.stderr)
         return 130
     if asked.json:
         sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))

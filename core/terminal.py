@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -81,12 +82,21 @@ class Bar:
         if of <= 1:  # a step that cannot be counted
             return self._what
         share = min(1.0, done / of)
+        size = BAR
         rate = (done - self._first) / seconds if seconds > 0 else 0.0
-        parts = [self._what, f"{'█' * round(share * BAR):·<{BAR}} {share:4.0%}", f"{done:,.0f} of {of:,.0f}"]
+        parts = [self._what, "", f"{done:,.0f} of {of:,.0f}"]
         if rate > 0:  # the first report of a step says nothing of its rate
             parts.append(f"{rate:,.0f}/s")
             parts.append(f"{_duration(seconds)} in all" if done >= of else f"{_duration((of - done) / rate)} left")
-        return "  ".join(parts)
+        if self._live:  # a line that wraps cannot be drawn over: the bar gives way, then the counts, then the end
+            columns = shutil.get_terminal_size().columns - 1
+            room = columns - len("  ".join(parts)) - 5
+            if room < 4:
+                room += len(parts.pop(2)) + 2
+            size = max(4, min(BAR, room))
+        parts[1] = f"{'█' * round(share * size):·<{size}} {share:4.0%}"
+        line = "  ".join(parts)
+        return line[:columns] if self._live else line
 
     def _write(self, line: str) -> None:
         self._out.write(f"\r\x1b[K{line}" if self._live else f"{line}\n")

@@ -277,11 +277,23 @@ class Workbench:
         return tuple(reports)
 
     def build(self, config: Path, progress: Progress | None = None) -> BuildReport:
-        """Builds the sources that a configuration file names, into the writable root."""
+        """Builds the sources that a configuration file names, into the writable root.
+
+        Raises:
+            BadConfig: the configuration names what is not there or does not fit.
+            NotAvailable: the data root cannot be written, or could not be any more: what is finished is kept.
+        """
         from core.build.config import read_config
         from core.build.run import build
 
-        report = build(read_config(Path(config)), self.settings.data, device=self.settings.device, progress=progress)
+        asked = read_config(Path(config))
+        try:
+            report = build(asked, self.settings.data, device=self.settings.device, progress=progress)
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+            raise NotAvailable(
+                f"The build stopped ({what}). Run the same command again when that is mended: it goes on from here."
+            ) from error
         self.catalog.refresh()
         return report
 

@@ -151,7 +151,7 @@ def test_an_error_half_way_keeps_the_old_and_the_next_build_goes_on(place, monke
         return write(finished, tell)
 
     monkeypatch.setattr(run, "write_source_folder", fails)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(NotAvailable, match="No space"):
         again(place, context=12)
     monkeypatch.undo()
     left, there = shown(files(place)), shown(before)

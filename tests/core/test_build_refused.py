@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
-from core.errors import BadConfig
+from core.build import run
+from core.errors import BadConfig, NotAvailable
 from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
 
 
-def build(folder: Path, source: dict[str, object]) -> None:
+def build(folder: Path, source: dict[str, object], *, whole: bool = False) -> None:
     config = {
         "model": {"id": "tiny", "path": "model"}, "sources": [{"id": "1-x"} | source],
         "dataset": {"path": "texts.txt"}, "context": 16,
@@ -25,7 +26,7 @@ def build(folder: Path, source: dict[str, object]) -> None:
     try:
         bench.build(folder / "build.yaml")
     finally:
-        assert not bench.sources()
+        assert bool(bench.sources()) == whole
 
 
 @pytest.mark.parametrize("kind", ["sae", "directions"])
@@ -49,3 +50,16 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings(tmp_path):
     tiny.sae(tmp_path / "sae")
     with pytest.raises(BadConfig, match="has embeddings for 340 only"):
         build(tmp_path, {"sae": {"path": "sae"}})
+
+
+def test_a_disk_that_is_full_when_the_model_is_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "vocabulary.arrow")
+
+    tiny.model(tmp_path / "model", scale=8.0)
+    tiny.sae(tmp_path / "sae")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_model", full)
+        with pytest.raises(NotAvailable, match=r"vocabulary.arrow: No space left on device.*goes on from here"):
+            build(tmp_path, {"sae": {"path": "sae"}}, whole=False)
+    build(tmp_path, {"sae": {"path": "sae"}}, whole=True)

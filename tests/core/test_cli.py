@@ -112,7 +112,8 @@ def test_an_interrupt_is_130(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Workbench, "build", interrupted)
-    assert run("build", "any.yaml")[0] == 130
+    status, out, err = run("build", "any.yaml")
+    assert status == 130 and out == "" and "the same command goes on from there" in err
 
 
 def test_build_says_what_it_did_and_skips_what_is_there(run, tiny_config, tmp_path):
@@ -140,6 +141,23 @@ assert not heavy, heavy
 def test_a_corpus_cannot_steer_the_terminal():
     assert visible("a\nb\x1b[31m\r") == "a↵b·[31m·"
     assert "\x1b" not in table(("a",), [("\x1b[2J",)])
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 200])
+def test_the_bar_fits_in_the_terminal(monkeypatch, columns):
+    """A line that wraps is not drawn over but piles up."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out, began = io.StringIO(), time.monotonic()
+    out.isatty = lambda: True
+    bar = Bar(out)
+    bar("running the model", 0, 123_456_789)
+    monkeypatch.setattr("time.monotonic", lambda: began + 20)
+    bar("running the model", 12_345_678, 123_456_789)
+    bar.close()
+    lines = out.getvalue().replace("\n", "").split("\r\x1b[K")
+    assert all(len(line) < columns for line in lines)
+    assert lines[-1].startswith("running the model  ") and "10%" in lines[-1]
+    assert columns < 60 or lines[-1].endswith("3 min 00 s left")
 
 
 def test_the_bar_says_rate_and_time_left(monkeypatch):
