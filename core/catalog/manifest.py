@@ -108,6 +108,8 @@ def relative(path: Path, root: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error

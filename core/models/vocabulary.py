@@ -94,6 +94,8 @@ class Vocabulary:
     def read(cls, path: Path, special: Iterable[int]) -> Vocabulary:
         """Reads `vocabulary.arrow`."""
         try:
+            if path.exists() and not path.is_file():
+                raise OSError("it is no regular file")
             with pa.memory_map(str(path)) as source:
                 column = pa.ipc.open_file(source).read_all()["bytes"]
                 column.validate(full=True)

@@ -16,6 +16,7 @@ reading of every byte; memory of the columns checked together and of `BLOCK` ent
 from __future__ import annotations
 
 import hashlib
+import os
 import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,7 +148,7 @@ def _checksums(folder: Path, manifest: SourceManifest, found: _Findings, tell: T
     sizes = {name: path.stat().st_size if path.is_file() else 0 for name, path in paths.items()}
     done, total = 0, max(1, sum(sizes.values()))
     for name, path in paths.items():
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) or not path.is_file():
             found.problems.append(f"{name} is missing")
             continue
         digest = hashlib.sha256()
@@ -211,7 +212,7 @@ def _lists(rows: Any, name: str) -> _Lists:
 
 def _batches(path: Path) -> None:
     """Unpacks and validates every block of an Arrow file, also columns that nothing below looks at."""
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(layout.regular(path))) as source:
         file = pa.ipc.open_file(source)
         for n in range(file.num_record_batches):
             file.get_batch(n).validate(full=True)
@@ -390,7 +391,7 @@ def _store(
 ) -> int:
     """Offsets, then the entries in blocks of whole features; returns how many entries there are."""
     offsets, positions, values = (
-        np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("offsets", "positions", "values")
+        np.load(layout.regular(folder / f"{n}.npy"), mmap_mode="r") for n in ("offsets", "positions", "values")
     )
     kinds = (offsets.dtype.kind, positions.dtype.kind, values.dtype.kind)
     if kinds != ("i", "u", "f") or any(a.ndim != 1 for a in (offsets, positions, values)):

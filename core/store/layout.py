@@ -50,6 +50,13 @@ def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
             writer.write_table(pa.Table.from_batches([batch]), max_chunksize=ROWS)
 
 
+def regular(path: Path) -> Path:
+    """`path`, if it is a file, a folder or nothing; raises `OSError` for a pipe or device, which would never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError("it is no regular file")
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """The non-zeros of one feature: tokens counted from the build's first, and values."""
@@ -101,7 +108,7 @@ def _open_store(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.uint32], ND
         raise NotAvailable(f"{_name(folder)} was kept without its activation store.")
     try:
         offsets, positions, values = (
-            np.load(store / f"{n}.npy", mmap_mode="r") for n in ("offsets", "positions", "values")
+            np.load(regular(store / f"{n}.npy"), mmap_mode="r") for n in ("offsets", "positions", "values")
         )
         if not int(offsets[-1]) == len(positions) == len(values):
             raise ValueError("its files are not of one length")
@@ -120,7 +127,7 @@ class _Rows:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._source = pa.memory_map(str(path))  # the file as it is now, whatever takes its name later
+            self._source = pa.memory_map(str(regular(path)))  # the file as it is now, whatever takes its name later
             self._file = pa.ipc.open_file(self._source)
             self._rows = max(1, self._file.get_batch(0).num_rows) if self._file.num_record_batches else 1
         except DAMAGED as error:

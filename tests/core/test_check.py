@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import __main__ as cli
-from core.errors import BadData, NotFound
+from core.errors import BadData, NotFound, WorkbenchError
 from core.settings import Settings
 from core.store import check, layout
 from core.store.write import checksums
@@ -127,6 +128,20 @@ def test_a_file_that_is_not_whole(root, name, how):
         path.write_bytes(content[: len(content) // 2] if how == "half" else b"")
     found = problems(root)
     assert found and any(name.removeprefix("../") in problem for problem in found)
+
+
+@pytest.mark.parametrize("name", [*FILES, "source.json", "../model.json", "../vocabulary.arrow"])
+@pytest.mark.parametrize("how", ["pipe", "loop", "folder"])
+def test_what_is_no_file_is_reported_and_not_waited_for(root, name, how):
+    """A pipe would never end, a link to itself is no file."""
+    path = root / tiny.SAE / name
+    path.unlink()
+    {"pipe": os.mkfifo, "loop": lambda p: p.symlink_to(p.name), "folder": os.mkdir}[how](path)
+    assert problems(root)
+    try:
+        assert Workbench(Settings(data=root, demo=None)).feature(f"{tiny.SAE}/3") and "store" in name
+    except WorkbenchError as error:
+        assert "store" not in name, error
 
 
 def arrays(root):
