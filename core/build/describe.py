@@ -60,18 +60,17 @@ def describe(some: Grouped, tokens: U32, frequency: F64) -> Figures:
 @no_type_check
 def _moments(offsets: I64, values: F32, maximum: F32, minimum: F32, mean: F64, deviation: F64) -> None:
     for f in prange(len(maximum)):
-        part = values[offsets[f] : offsets[f + 1]]
-        if not len(part):
+        begin, end = offsets[f], offsets[f + 1]
+        if begin == end:
             continue
-        maximum[f], minimum[f] = part.max(), part.min()
-        total = 0.0
-        for v in part:
-            total += v
-        mean[f] = total / len(part)
-        square = 0.0
-        for v in part:
-            square += (v - mean[f]) ** 2
-        deviation[f] = np.sqrt(square / len(part))
+        high, low, total, square = values[begin], values[begin], 0.0, 0.0
+        for n in range(begin, end):
+            high, low = max(high, values[n]), min(low, values[n])
+            total += values[n]
+        middle = total / (end - begin)
+        for n in range(begin, end):
+            square += (values[n] - middle) ** 2
+        maximum[f], minimum[f], mean[f], deviation[f] = high, low, middle, np.sqrt(square / (end - begin))
 
 
 @compiled(parallel=True)
@@ -100,31 +99,37 @@ def _names(
 ) -> None:
     for f in prange(len(names)):
         begin, end = offsets[f], offsets[f + 1]
-        if begin == end:
-            continue
-        strong = np.empty(end - begin, np.bool_)
-        for n in range(begin, end):
-            v = values[n]
-            strong[n - begin] = v >= 0.5 * maximum[f] if maximum[f] > 0 else v <= 0.5 * minimum[f]
-        rows = np.flatnonzero(strong) + begin
-        ids = tokens[positions[rows]]
-        order = np.argsort(ids, kind="mergesort")
-        whole = 0.0
-        for row in rows:
+        if begin < end:
+            half = 0.5 * maximum[f] if maximum[f] > 0 else 0.5 * minimum[f]
+            _name(positions[begin:end], values[begin:end], half, maximum[f] > 0, tokens, frequency, names[f])
+
+
+@compiled()
+@no_type_check
+def _name(positions: U32, values: F32, half: float, above: bool, tokens: U32, frequency: F64, names: I32) -> None:
+    """The tokens of the values beyond `half`, by their part of the divergence."""
+    rows, ids, n, whole = np.empty(len(values), np.int64), np.empty(len(values), np.float64), 0, 0.0
+    for row in range(len(values)):
+        if (above and values[row] >= half) or (not above and values[row] <= half):
+            rows[n], ids[n] = row, tokens[positions[row]]
             whole += abs(np.float64(values[row]))
-        best = np.full(NAMES, -np.inf)
-        n = 0
-        while n < len(order):
-            token, mass = ids[order[n]], 0.0
-            while n < len(order) and ids[order[n]] == token:
-                mass += abs(np.float64(values[rows[order[n]]]))
-                n += 1
-            share = mass / whole
-            score = share * np.log(share / frequency[token])
-            at = NAMES
-            while at > 0 and score > best[at - 1]:
-                at -= 1
-            if at < NAMES:
-                best[at + 1 :] = best[at : NAMES - 1].copy()
-                names[f, at + 1 :] = names[f, at : NAMES - 1].copy()
-                best[at], names[f, at] = score, token
+            n += 1
+    if whole == 0:  # zeros beyond the tail of a dense source have no part in anything
+        return
+    order = np.argsort(ids[:n], kind="mergesort")
+    best = np.full(NAMES, -np.inf)
+    at = 0
+    while at < n:
+        token, mass = ids[order[at]], 0.0
+        while at < n and ids[order[at]] == token:
+            mass += abs(np.float64(values[rows[order[at]]]))
+            at += 1
+        share = mass / whole
+        score = share * np.log(share / frequency[int(token)])
+        place = NAMES
+        while place > 0 and score > best[place - 1]:
+            if place < NAMES:
+                best[place], names[place] = best[place - 1], names[place - 1]
+            place -= 1
+        if place < NAMES:
+            best[place], names[place] = score, int(token)

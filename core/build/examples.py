@@ -123,6 +123,7 @@ def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64) ->
     table = np.zeros((n, most, 3), np.int64)
     folded = np.zeros((n, TOP, MEMBERS), np.int64)
     texts_ = (texts.tokens, texts.starts, texts.prompt, texts.word)
+    edges = np.ascontiguousarray(edges)
     _choose(first, some.offsets, some.positions, some.values, *texts_, counted, edges, groups, table, folded)
     there = groups[:, :, 4] > 0
     kept = groups[there]
@@ -153,43 +154,49 @@ def _choose(
     """For each feature its `groups` (kind, low, high, share, size) and their rows (entry, repeats, folded)."""
     for f in prange(len(groups)):
         begin, end = offsets[f], offsets[f + 1]
-        if begin == end:
-            continue
-        where, v = positions[begin:end].astype(np.int64), values[begin:end]
-        share, high, low = (end - begin) / counted, np.float64(v.max()), min(0.0, np.float64(v.min()))
-        out = table[f]
-        n = _diverse(where, v, tokens, starts, prompt, word, out, folded[f])
-        groups[f, 0] = _group(0, low, high, share, n)
-        size = _strongest(v, RAW, out[n:])
-        groups[f, 1] = _group(1, low, high, share, size)
-        n += size
-        everything = np.arange(len(v))
-        for step in range(edges.shape[1]):
-            bottom, top = edges[f, step, 0], edges[f, step, 1]
-            inside = np.flatnonzero((v > bottom) & (v <= top))
-            if len(inside):
-                size = _draw(np.uint64(first + f), inside, where, v, prompt, PER_STEP, out[n:])
-                groups[f, 2 + step] = _group(2, bottom, top, len(inside) / counted, size)
-                n += size
-        size = _draw(~np.uint64(first + f), everything, where, v, prompt, RANDOM, out[n:])
-        groups[f, len(groups[f]) - 1] = _group(3, low, high, share, size)
-        n += size
-        out[:n, 0] += begin
-        folded[f] += begin
+        if begin < end:
+            where, v = positions[begin:end], values[begin:end]
+            texts = (tokens, starts, prompt, word)
+            _choose_one(first + f, begin, where, v, texts, counted, edges[f], groups[f], table[f], folded[f])
 
 
 @compiled()
 @no_type_check
-def _group(kind: int, low: float, high: float, share: float, size: int) -> F64:
-    return np.array([float(kind), low, high, share, float(size)])
+def _choose_one(
+    feature: int, begin: int, where: U32, v: F32, texts: tuple[U32, I64, U32, U64], counted: int,
+    edges: F64, groups: F64, out: I64, folded: I64,
+) -> None:  # fmt: skip
+    """The groups of one feature whose entries are the block's from `begin` on."""
+    prompt = texts[2]
+    low, high = 0.0, np.float64(v[0])
+    for x in v:
+        low, high = min(low, np.float64(x)), max(high, np.float64(x))
+    n = _diverse(where, v, texts, out, folded)
+    size = _strongest(v, RAW, out[n:])
+    for kind in range(2):
+        groups[kind, 0], groups[kind, 1], groups[kind, 2], groups[kind, 3] = kind, low, high, len(v) / counted
+        groups[kind, 4] = size if kind else n
+    n += size
+    for step in range(len(edges)):
+        group = groups[2 + step]
+        group[0], group[1], group[2] = 2, edges[step, 0], edges[step, 1]
+        inside, size = _draw(np.uint64(feature), edges[step, 0], edges[step, 1], where, v, prompt, PER_STEP, out[n:])
+        group[3], group[4] = inside / counted, size
+        n += size
+    group = groups[len(groups) - 1]
+    inside, size = _draw(~np.uint64(feature), -np.inf, np.inf, where, v, prompt, RANDOM, out[n:])
+    group[0], group[1], group[2], group[3], group[4] = 3, low, high, inside / counted, size
+    n += size
+    for row in range(n):
+        out[row, 0] += begin
+    folded += begin
 
 
 @compiled()
 @no_type_check
-def _diverse(
-    where: I64, v: F32, tokens: U32, starts: I64, prompt: U32, word: U64, out: I64, folded: I64
-) -> int:  # fmt: skip
+def _diverse(where: U32, v: F32, texts: tuple[U32, I64, U32, U64], out: I64, folded: I64) -> int:
     """Peaks in descending order, near-identical ones folded into the strongest; returns how many there are."""
+    tokens, starts, prompt, word = texts
     peaks = np.empty(len(v), np.int64)
     count = 0
     for row in range(len(v)):  # entries ascend, so a prompt's stand together
@@ -200,7 +207,10 @@ def _diverse(
             peaks[count] = row
             count += 1
     peaks = peaks[:count]
-    peaks = peaks[np.argsort(-v[peaks], kind="mergesort")]  # stable: the first of equals before the others
+    falling = np.empty(count, np.float64)
+    for n in range(count):
+        falling[n] = -v[peaks[n]]
+    peaks = peaks[np.argsort(falling, kind="mergesort")]  # stable: the first of equals before the others
     gone = np.zeros(count, np.bool_)
     n = 0
     for head in range(count):
@@ -208,9 +218,9 @@ def _diverse(
             continue
         if n == TOP:
             break
-        repeats, here = 1, where[peaks[head]]
+        repeats, here = 1, np.int64(where[peaks[head]])
         for other in range(head + 1, count):
-            there = where[peaks[other]]
+            there = np.int64(where[peaks[other]])
             if not gone[other] and word[here] == word[there] and _alike(here, there, tokens, starts, prompt):
                 gone[other] = True
                 if repeats <= MEMBERS:
@@ -223,7 +233,7 @@ def _diverse(
 
 @compiled()
 @no_type_check
-def _alike(a: int, b: int, tokens: U32, starts: I64, prompt: U32) -> bool:
+def _alike(a: np.int64, b: np.int64, tokens: U32, starts: I64, prompt: U32) -> bool:
     """Whether enough of the tokens around two peaks are the same; places beyond both prompts are."""
     p, q = prompt[a], prompt[b]
     same = 0
@@ -258,29 +268,39 @@ def _strongest(v: F32, k: int, out: I64) -> int:
 
 @compiled()
 @no_type_check
-def _draw(seed: np.uint64, rows: I64, where: I64, v: F32, prompt: U32, count: int, out: I64) -> int:
-    """Of `rows` the `count` whose hashes come first, at most one a prompt; strongest first. Returns how many."""
+def _draw(
+    seed: np.uint64, low: float, high: float, where: U32, v: F32, prompt: U32, count: int, out: I64
+) -> tuple[int, int]:
+    """Of the entries in (low, high] the `count` whose hashes come first, at most one a prompt; strongest first.
+
+    Returns how many entries there are in the range, and how many were drawn.
+    """
     chosen, priority = np.empty(count, np.int64), np.empty(count, np.uint64)
-    n = 0
-    for row in rows:
+    n, inside = 0, 0
+    for row in range(len(v)):
+        if not (v[row] > low and v[row] <= high):
+            continue
+        inside += 1
         h = _hash(seed, np.uint64(where[row]))
         place = n
         for i in range(n):
             if prompt[where[chosen[i]]] == prompt[where[row]]:
                 place = i
+        if place == n == count:
+            for i in range(n):
+                if place == n or priority[i] > priority[place]:
+                    place = i
         if place < n and priority[place] <= h:
             continue
-        if place == n and n == count:
-            place = int(priority.argmax())
-            if priority[place] <= h:
-                continue
         chosen[place], priority[place] = row, h
         n = max(n, place + 1)
-    ordered = np.sort(chosen[:n])
-    ordered = ordered[np.argsort(-v[ordered], kind="mergesort")]
-    out[:n, 0] = ordered
-    out[:n, 1] = 1
-    return n
+    for i in range(n):
+        row, at = chosen[i], i
+        while at > 0 and (v[row] > v[out[at - 1, 0]] or (v[row] == v[out[at - 1, 0]] and row < out[at - 1, 0])):
+            out[at, 0] = out[at - 1, 0]
+            at -= 1
+        out[at, 0], out[i, 1] = row, 1
+    return inside, n
 
 
 @compiled(parallel=True)

@@ -29,13 +29,14 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(*, parallel: bool = False) -> Callable[[Function], Function]:
-    """Compiles on first call, without the interpreter's lock."""
+    """Compiles on first call, without the interpreter's lock; dividing by zero gives infinity or NaN, as in NumPy."""
+    options = {"nogil": True, "parallel": parallel, "error_model": "numpy"}
 
     def made(function: Function) -> Function:
         try:
-            return cast(Function, njit(cache=True, nogil=True, parallel=parallel)(function))
+            return cast(Function, njit(cache=True, **options)(function))
         except RuntimeError:  # numba finds no folder for what it compiles
-            return cast(Function, njit(nogil=True, parallel=parallel)(function))
+            return cast(Function, njit(**options)(function))
 
     return made
 

@@ -89,8 +89,8 @@ def _best(
                 at -= 1
             if at == k:
                 continue
-            score[at + 1 :] = score[at : k - 1].copy()
-            index[f, at + 1 :] = index[f, at : k - 1].copy()
+            for place in range(k - 1, at, -1):
+                score[place], index[f, place] = score[place - 1], index[f, place - 1]
             score[at], index[f, at] = r, g
         for at in range(k):
             g = index[f, at]
