@@ -204,7 +204,7 @@ def _folded(lines: Sequence[str], first: int = 6) -> Html:
 def _made(record: FeatureRecord) -> Html:
     source = record.source
     rows = [
-        (word("source"), esc(f"{KINDS[source.kind]}, {source.architecture}")),
+        (word("source"), esc(kind(source))),
         *hooks(source),
         (word("width"), f"{source.width:,}"),
         (word("dataset"), esc(source.dataset)),
@@ -220,6 +220,12 @@ def hooks(source: SourceRecord) -> list[tuple[Html, str]]:
     """Facts: where a source reads and, where that is elsewhere, writes."""
     both = [("hook point", source.hook)] + [("hook out", source.hook_out)] * bool(source.hook_out)
     return [(word(name), f'<span class="fs-mono">{_breakable(place)}</span>') for name, place in both]
+
+
+def kind(source: SourceRecord) -> str:
+    """What it is, and its encoder's kind where that says more."""
+    own = KINDS[source.kind]
+    return own if source.architecture == own else f"{own}, {source.architecture}"
 
 
 def places(source: SourceRecord) -> list[Html]:

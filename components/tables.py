@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from components import links
-from components.feature_panels import KINDS, hooks, word
+from components.feature_panels import KINDS, hooks, kind, word
 from components.markup import Html, card, esc, join, link, number, percent
 from core.records import FeatureKey, Figures, ModelRecord, SourceKey, SourceRecord
 
@@ -107,7 +107,7 @@ def source_facts(r: SourceRecord) -> Html:
     """What a source is and what its data was made from."""
     return facts(
         [
-            (word("kind"), esc(f"{KINDS[r.kind]}, {r.architecture}")),
+            (word("kind"), esc(kind(r))),
             *hooks(r),
             (word("width"), f"{r.width:,} features over {r.d_in:,} dimensions"),
             (word("alive"), f"{r.alive:,} ({percent(r.alive / r.width if r.width else 0)})"),
