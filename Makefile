@@ -29,6 +29,7 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev packages
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.build
 
 # Chromium for the browser tests: installed where that is possible, else those tests are skipped and pytest lists them.
 packages:
