@@ -22,7 +22,7 @@ from core.build.nonzeros import Chunk, mapped
 TOGETHER = 3
 """Tokens on which two sparse features must both be active before their correlation is listed."""
 CELLS = 2**23
-"""Pairs in the tables of a block: 12 bytes each."""
+"""Pairs in the tables of a block: 12 bytes each. The chunks are opened anew for each block."""
 
 
 def related(chunks: list[Path], begin: int, end: int, sums: Sums, n: int, k: int) -> Strongest:

@@ -54,27 +54,22 @@ class Product:
 
 def logit_table(rows: Float[Tensor, "n d_model"], unembed: Product) -> LogitTable:
     """The strongest tokens and the histogram of each row; `unembed` multiplies with W_U."""
-    effects = unembed(rows)
-    low, high = to_numpy(effects.amin(1)), to_numpy(effects.amax(1))  # `aminmax` takes twice as long
+    effects = to_numpy(unembed(rows))
     n, k = len(rows), min(LOGITS, effects.shape[1])
-    made = LogitTable(
-        np.empty((n, k), np.int64), np.empty((n, k), np.float32), np.empty((n, k), np.int64),
-        np.empty((n, k), np.float32), low, high, np.zeros((n, BINS), np.int64),
-    )  # fmt: skip
-    lists = (made.top, made.top_values, made.bottom, made.bottom_values)
-    _tables(to_numpy(effects), low, high, *lists, made.counts)
-    return made
+    top, bottom = np.empty((n, k), np.int64), np.empty((n, k), np.int64)
+    top_values, bottom_values = np.empty((n, k), np.float32), np.empty((n, k), np.float32)
+    counts = np.zeros((n, BINS), np.int64)
+    _tables(effects, top, top_values, bottom, bottom_values, counts)
+    return LogitTable(top, top_values, bottom, bottom_values, bottom_values[:, 0], top_values[:, 0], counts)
 
 
 @compiled(parallel=True)
 @no_type_check
-def _tables(
-    effects: F32, low: F32, high: F32, top: I64, top_values: F32, bottom: I64, bottom_values: F32, counts: I64
-) -> None:
+def _tables(effects: F32, top: I64, top_values: F32, bottom: I64, bottom_values: F32, counts: I64) -> None:
     for r in prange(len(effects)):
-        _histogram(effects[r], low[r], np.float32(BINS) / max(high[r] - low[r], np.finfo(np.float32).tiny), counts[r])
-        _largest(effects[r], np.float32(1), -1, top[r], top_values[r])
-        _largest(effects[r], np.float32(-1), -1, bottom[r], bottom_values[r])
+        _extremes(effects[r], top[r], top_values[r], bottom[r], bottom_values[r])
+        low, high = bottom_values[r, 0], top_values[r, 0]
+        _histogram(effects[r], low, np.float32(BINS) / max(high - low, np.finfo(np.float32).tiny), counts[r])
 
 
 @compiled()
@@ -100,23 +95,31 @@ def _histogram(values: F32, low: np.float32, scale: np.float32, counts: I64) -> 
 
 @compiled()
 @no_type_check
-def _largest(values: F32, sign: np.float32, without: int, index: I64, out: F32) -> None:
-    """The largest of `sign` times the values, largest first, the first of equals before the others."""
-    k = len(index)
-    n = 0
-    least = np.float32(-np.inf)
-    for c in range(len(values)):
-        v = sign * values[c]
-        if (n == k and v <= least) or c == without:
-            continue
-        at = min(n, k - 1)
-        while at > 0 and v > out[at - 1]:
-            out[at], index[at] = out[at - 1], index[at - 1]
-            at -= 1
-        out[at], index[at] = v, c
-        n = min(n + 1, k)
-        least = out[n - 1]
-    out *= sign
+def _extremes(values: F32, top: I64, top_values: F32, bottom: I64, bottom_values: F32) -> None:
+    """The largest and the smallest values, outermost first, the first of equals before the others."""
+    k = len(top)
+    for c in range(min(k, len(values))):
+        _insert(values[c], c, np.float32(1), c, top, top_values)
+        _insert(values[c], c, np.float32(-1), c, bottom, bottom_values)
+    least, most = top_values[k - 1], bottom_values[k - 1]
+    for c in range(k, len(values)):
+        v = values[c]
+        if v > least:
+            _insert(v, c, np.float32(1), k - 1, top, top_values)
+            least = top_values[k - 1]
+        if v < most:
+            _insert(v, c, np.float32(-1), k - 1, bottom, bottom_values)
+            most = bottom_values[k - 1]
+
+
+@compiled()
+@no_type_check
+def _insert(v: np.float32, c: int, sign: np.float32, at: int, index: I64, kept: F32) -> None:
+    """Puts `v` of column `c` where it belongs in an ordered list, at place `at` or before."""
+    while at > 0 and sign * v > sign * kept[at - 1]:
+        kept[at], index[at] = kept[at - 1], index[at - 1]
+        at -= 1
+    kept[at], index[at] = v, c
 
 
 def coordinates(rows: Float[Tensor, "n d"]) -> tuple[I64, F32, F32]:
@@ -146,10 +149,10 @@ class Neighbours:
         if self._index.shape[1]:
             for other in range(begin, len(self._unit), self._block):
                 rows = self._unit[other : other + self._block]
-                found = to_numpy(self._unit[begin:end] @ rows.T)
-                _nearer(found, begin, other, self._index, self._values)
+                found = self._unit[begin:end] @ rows.T
+                _nearer(to_numpy(found), begin, other, self._index, self._values)
                 if other != begin:
-                    _nearer(np.ascontiguousarray(found.T), other, begin, self._index, self._values)
+                    _nearer(to_numpy(found.T.contiguous()), other, begin, self._index, self._values)
         return self._index[begin:end], self._values[begin:end]
 
 

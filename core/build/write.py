@@ -179,7 +179,7 @@ def _statistics(f: Finished, grouped: Grouped, figures: Figures, words: _Words, 
     bins = figures.counts.shape[1]
     result = {
         "active": active, "maximum": figures.maximum, "minimum": figures.minimum, "mean": figures.mean,
-        "deviation": figures.deviation, "label": [words.joined(ids) for ids in figures.names],
+        "deviation": figures.deviation, "label": [words.joined(ids) for ids in figures.names.tolist()],
         "histogram": Lists(figures.counts[active > 0].ravel(), np.where(active > 0, bins, 0)),
         "histogram_low": figures.low, "histogram_high": figures.high,
     }  # fmt: skip
@@ -193,10 +193,10 @@ class _Words:
         self._vocabulary = vocabulary
         self._known: dict[int, str] = {}
 
-    def joined(self, ids: NDArray[Any]) -> str:
+    def joined(self, ids: list[int]) -> str:
         """Up to `LABEL` tokens as words, each way of writing a word once; -1 is no token."""
         words: list[str] = []
-        for i in ids.tolist():
+        for i in ids:
             word = "" if i < 0 else self._word(i)
             if word and word not in words:
                 words.append(word)
@@ -241,7 +241,7 @@ def _logits(rows: torch.Tensor | None, unembed: weights.Product, n: int, words: 
     return {
         "top_ids": t.top, "top_values": t.top_values, "bottom_ids": t.bottom, "bottom_values": t.bottom_values,
         "logits_low": t.low, "logits_high": t.high, "logits": t.counts,
-        "promotes": [words.joined(ids) for ids in t.top],
+        "promotes": [words.joined(ids) for ids in t.top.tolist()],
     }  # fmt: skip
 
 

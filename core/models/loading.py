@@ -71,6 +71,16 @@ class LoadedModel:
         return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
 
 
+def _fuse_gelu(bridge: Any) -> None:
+    """GPT-2's own GELU makes eight tensors one after another; PyTorch has the same function (tanh form) as one loop."""
+    from transformers.activations import NewGELUActivation
+
+    for module in list(bridge.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is NewGELUActivation:
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
 def load(
     spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: str | None = None, description: str = ""
 ) -> LoadedModel:
@@ -102,6 +112,7 @@ def load(
     except Exception as error:  # they raise many kinds; all mean that this is no model they can run
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
+    _fuse_gelu(bridge)
     if not hasattr(bridge, "blocks") or not bridge.adapter.supports_generation:
         raise BadConfig(
             f"The model {spec.id} ({spec.origin}) cannot be loaded: {type(bridge.original_model).__name__} is no "
