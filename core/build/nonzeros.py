@@ -137,9 +137,9 @@ def joined(parts: list[Rows]) -> Rows:
 
 
 def positive(acts: torch.Tensor) -> Rows:
-    """The entries of `[n, width]` activations that are greater than zero."""
+    """The entries of `[n, width]` activations that are greater than zero, and those that are no number."""
     if acts.device.type != "cpu":
-        return _kept(acts, acts > 0)
+        return _kept(acts, ~(acts <= 0))
     dense = acts.numpy()
     counts = _count(dense)
     total = int(counts.sum())
@@ -166,7 +166,7 @@ def _count(acts: F32) -> I64:
     for r in range(acts.shape[0]):
         n = 0
         for c in range(acts.shape[1]):
-            n += acts[r, c] > 0
+            n += not acts[r, c] <= 0
         counts[r] = n
     return counts
 
@@ -177,7 +177,7 @@ def _fill(acts: F32, features: I32, values: F32) -> None:
     n = 0
     for r in range(acts.shape[0]):
         for c in range(acts.shape[1]):
-            if acts[r, c] > 0:
+            if not acts[r, c] <= 0:
                 features[n] = c
                 values[n] = acts[r, c]
                 n += 1

@@ -55,6 +55,13 @@ def test_merging_gives_every_entry_of_every_feature_in_order(tmp_path_factory, m
         assert kept.tolist() == column[column > 0].tolist()
 
 
+def test_what_is_no_number_is_kept_for_the_build_to_refuse():
+    acts = torch.tensor([[torch.nan, 1.0, 0.0, -1.0], [-0.0, torch.inf, -torch.inf, 2.0]])
+    found = positive(acts)
+    assert found.features.tolist() == [0, 1, 1, 3] and found.counts.tolist() == [2, 2]
+    np.testing.assert_array_equal(found.values, [np.nan, 1, np.inf, 2])
+
+
 @SETTINGS
 @given(made=activations())
 def test_tails(tmp_path_factory, made):
