@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,8 @@ def _hooks(source: SourceRecord) -> str:
 
 
 def _build(workbench: Workbench, asked: argparse.Namespace) -> Answer:
-    bar = Bar()
-    try:
+    with closing(Bar()) as bar:
         report = workbench.build(asked.config, bar)
-    finally:
-        bar.close()
     answer = {
         "sources": [neuronpedia.catalog_entry(source) for source in report.sources],
         "skipped": [str(key) for key in report.skipped],
@@ -185,11 +183,8 @@ def _test_text(record: TestRecord) -> str:
 
 def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     key = SourceKey.parse(asked.source)
-    bar = Bar()
-    try:
+    with closing(Bar()) as bar:
         measured, with_bos = workbench.evaluate(key, texts=asked.texts, tokens=asked.tokens, progress=bar)
-    finally:
-        bar.close()
 
     def text() -> str:
         rows = [(name, value, asdict(with_bos)[name]) for name, value in asdict(measured).items()]
@@ -199,11 +194,8 @@ def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
 
 
 def _check(workbench: Workbench, asked: argparse.Namespace) -> Answer:
-    bar = Bar()
-    try:
+    with closing(Bar()) as bar:
         reports = workbench.check(asked.sources, bar)
-    finally:
-        bar.close()
     asked.status = 0 if all(report.ok for report in reports) else 1
     answer = {
         "ok": asked.status == 0,

@@ -123,26 +123,17 @@ def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64) ->
     table = np.zeros((n, most, 3), np.int64)
     folded = np.zeros((n, TOP, MEMBERS), np.int64)
     texts_ = (texts.tokens, texts.starts, texts.prompt, texts.word)
-    edges = np.ascontiguousarray(edges)
+    edges = np.ascontiguousarray(edges)  # another layout would be compiled for anew
     _choose(first, some.offsets, some.positions, some.values, *texts_, counted, edges, groups, table, folded)
     there = groups[:, :, 4] > 0
     kept = groups[there]
-    size = kept[:, 4].astype(np.int64)
-    total = np.zeros(n, np.int64)
-    np.add.at(total, np.nonzero(there)[0], size)
-    rows = table[np.arange(most) < total[:, None]]
-    count = np.minimum(rows[:, 2], MEMBERS)
-    diverse = folded[np.arange(TOP) < groups[:, 0, 4][:, None]]
-    keep = np.arange(MEMBERS) < np.minimum(_diverse_members(groups, table), MEMBERS)[:, None]
+    rows = table[np.arange(most) < groups[:, :, 4].sum(1)[:, None]]
+    first_of_all = np.arange(TOP) < groups[:, 0, 4][:, None]  # the diverse ones, which alone have others folded in
+    members = np.arange(MEMBERS) < table[:, :TOP, 2][first_of_all][:, None]
     return Chosen(
-        there.sum(1), kept[:, 0].astype(np.int64), kept[:, 1], kept[:, 2], kept[:, 3], size, rows[:, 0], rows[:, 1],
-        count, diverse[keep],
+        there.sum(1), kept[:, 0].astype(np.int64), kept[:, 1], kept[:, 2], kept[:, 3], kept[:, 4].astype(np.int64),
+        rows[:, 0], rows[:, 1], rows[:, 2], folded[first_of_all][members],
     )  # fmt: skip
-
-
-def _diverse_members(groups: F64, table: I64) -> I64:
-    """Of each diverse example, how many were folded into it."""
-    return table[:, :TOP, 2][np.arange(TOP) < groups[:, 0, 4][:, None]]
 
 
 @compiled(parallel=True)

@@ -1,7 +1,7 @@
 """What the build's loops are made of: numba's compiler with this project's options, and names for NumPy arrays.
 
-Loops over non-zeros and over rows of large products are written as loops and compiled, which is both shorter and ten to
-a hundred times faster than the same in array operations. The machine code is kept beside the source (or in the user's
+Loops over non-zeros and over rows of large products are written as loops and compiled: array operations would walk the
+same memory several times, and hold the steps between. The machine code is kept beside the source (or in the user's
 cache folder where that cannot be written), so only the first build after a change compiles: about half a minute. Where
 neither can be written every build does.
 `parallel` loops run over features with `prange`; each feature is worked on by one thread in a fixed order, so the bytes

@@ -61,8 +61,14 @@ class Running:
     model_sha256: str
     settings_sha256: str
     tails: tuple[torch.Tensor, torch.Tensor] | None = None
-    work: Work | None = None
+    begun: Work | None = None
     """Set while it is being built."""
+
+    @property
+    def work(self) -> Work:
+        """What is finished of it."""
+        assert self.begun is not None
+        return self.begun
 
     def state(self) -> State:
         """All sums so far."""
@@ -73,7 +79,7 @@ class Running:
 
     def resume(self, work: Work, tokens: int, device: str) -> None:
         """Goes on from the chunks that are finished, of a build of so many tokens."""
-        self.work = work
+        self.begun = work
         state = work.resume(self.source.width, tokens, self.state())
         if state is None:
             return
@@ -130,7 +136,6 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
             one = waiting.pop(0)  # frees its sums before the next is written
             finished = _finish(config, root, one, model, prompts, texts, int(counted.sum()), W_U)
             records.append(write_source_folder(finished, partial(tell, f"writing {one.key.source_id}")))
-            assert one.work is not None
             one.work.remove()
     return BuildReport(
         sources=tuple(records), seconds=time.monotonic() - begun, tokens=int(counted.sum()), skipped=skipped
@@ -193,10 +198,10 @@ def _settings(model: loading.LoadedModel) -> str:
 def _pass(model: loading.LoadedModel, running: list[Running], tiles: Tiles, tell: Progress) -> None:
     """Runs every chunk that some source still needs and hands the hooks' activations to those sources."""
     total = tiles.begin(tiles.chunks)
-    first = min(_done(r) for r in running)
+    first = min(r.work.done for r in running)
     tell("running the model", tiles.begin(first), total)
     for chunk in range(first, tiles.chunks):
-        needing = [r for r in running if _done(r) == chunk]
+        needing = [r for r in running if r.work.done == chunk]
         hooks = sorted({r.source.hook for r in needing})
         for begin, end in tiles.of_chunk(chunk):
             tokens, flat = tiles.run(model, begin, end, hooks)
@@ -204,13 +209,7 @@ def _pass(model: loading.LoadedModel, running: list[Running], tiles: Tiles, tell
                 _take(r, flat[r.source.hook], tokens)
             tell("running the model", int(tiles.texts.starts[end]), total)
         for r in needing:
-            assert r.work is not None
             r.work.finish(r.nonzeros.chunk(), r.state())
-
-
-def _done(r: Running) -> int:
-    assert r.work is not None
-    return r.work.done
 
 
 def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
@@ -256,7 +255,7 @@ def _finish(
         weights = replace(weights, path=relative(Path(weights.path), root))
     return Finished(
         folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
-        origin=config.weights_origin(r.config), chunks=r.work.chunks if r.work else [], coordinates=r.coordinates,
+        origin=config.weights_origin(r.config), chunks=r.work.chunks, coordinates=r.coordinates,
         dense=r.dense, tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
         residual=residual_rows(r.source, model),
         store=config.store, compact=config.compact, release=_release(config), build=_stamp(config, r, prompts),

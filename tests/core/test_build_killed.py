@@ -48,6 +48,18 @@ def place(config: Path, request: pytest.FixtureRequest) -> Path:
     return config.parent / f"root{abs(hash(request.node.name))}"
 
 
+def interrupted(config: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    """A workbench whose build ended after the pass, in the tiles of tests.core.killed; the next one may go on."""
+    monkeypatch.setattr(tiles, "TOKENS", 96)
+    monkeypatch.setattr(tiles, "PER_CHUNK", 2)
+    bench = Workbench(Settings(data=place, demo=None))
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_source_folder", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.build(config)
+    return bench
+
+
 def killed(config: Path, root: Path, what: str, count: int) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tests.core.killed", config, root, what, str(count)],
@@ -83,13 +95,7 @@ def test_the_bytes_do_not_depend_on_how_many_tiles_are_run_together(config, expe
 
 
 def test_a_damaged_chunk_is_run_again(config, expected, place, monkeypatch):
-    monkeypatch.setattr(tiles, "TOKENS", 96)
-    monkeypatch.setattr(tiles, "PER_CHUNK", 2)
-    bench = Workbench(Settings(data=place, demo=None))
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "write_source_folder", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            bench.build(config)
+    bench = interrupted(config, place, monkeypatch)
     states = list(place.rglob("state.npz"))
     assert len(states) == 2
     for state in states:
@@ -147,13 +153,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_whatever_is_in_a_work_folder_the_build_ends_with_the_same_bytes(config, expected, place, monkeypatch, damage):
-    monkeypatch.setattr(tiles, "TOKENS", 96)
-    monkeypatch.setattr(tiles, "PER_CHUNK", 2)
-    bench = Workbench(Settings(data=place, demo=None))
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "write_source_folder", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            bench.build(config)
+    bench = interrupted(config, place, monkeypatch)
     chunks = list(place.rglob("chunk-00001"))
     assert len(chunks) == 2
     for chunk in chunks:
@@ -163,13 +163,7 @@ def test_whatever_is_in_a_work_folder_the_build_ends_with_the_same_bytes(config,
 
 
 def test_a_chunk_elsewhere_is_taken_as_it_is_and_not_removed(config, expected, place, monkeypatch):
-    monkeypatch.setattr(tiles, "TOKENS", 96)
-    monkeypatch.setattr(tiles, "PER_CHUNK", 2)
-    bench = Workbench(Settings(data=place, demo=None))
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "write_source_folder", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            bench.build(config)
+    bench = interrupted(config, place, monkeypatch)
     (place / "mine").mkdir()
     (place / "mine" / "note").write_text("keep")
     for chunk in place.rglob("chunk-00001"):
@@ -184,13 +178,7 @@ def test_a_chunk_elsewhere_is_taken_as_it_is_and_not_removed(config, expected, p
 @pytest.mark.parametrize("name", ["TOKENS", "PER_CHUNK", "VALUES"])
 def test_chunks_of_other_tiles_are_not_gone_on_from(config, place, monkeypatch, name):
     """What an earlier version left behind, for instance: its tiles had another size."""
-    monkeypatch.setattr(tiles, "TOKENS", 96)
-    monkeypatch.setattr(tiles, "PER_CHUNK", 2)
-    bench = Workbench(Settings(data=place, demo=None))
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "write_source_folder", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            bench.build(config)
+    bench = interrupted(config, place, monkeypatch)
     monkeypatch.setattr(tiles, name, 3 * getattr(tiles, name))
     seen = []
     bench.build(config, lambda what, done, of: seen.append(done) if what == "running the model" else None)
