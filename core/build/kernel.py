@@ -10,11 +10,13 @@ do not depend on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numba import njit, vectorize
+from numba.core import event
 from numpy.typing import NDArray
 
 I64: TypeAlias = NDArray[np.int64]
@@ -51,6 +53,21 @@ def elementwise(signature: str) -> Callable[[Function], Function]:
             return cast(Function, vectorize([signature])(function))
 
     return made
+
+
+@contextmanager
+def announcing(tell: Callable[[], None]) -> Iterator[None]:
+    """Calls `tell` before each loop that is compiled, and not read from the cache."""
+
+    class Compiling(event.Listener):
+        def on_start(self, event: event.Event) -> None:
+            tell()
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Compiling()):
+        yield
 
 
 def no_type_check(function: Function) -> Function:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from core.build import tiles as tiling
 from core.build.config import BuildConfig, SourceConfig
 from core.build.examples import Texts
+from core.build.kernel import announcing
 from core.build.moments import CoordinateMoments, DenseMoments, State
 from core.build.nonzeros import Nonzeros, joined, outside, positive, to_numpy
 from core.build.texts import Prompts, cut
@@ -124,6 +125,7 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
     skipped = tuple(r.key for r in running if r not in waiting)
     records: list[SourceRecord] = []
     with ExitStack() as stack:
+        stack.enter_context(announcing(lambda: tell("compiling loops, for this and later builds", 0, 1)))
         for r in waiting:
             folder = root / r.key.model_id / r.key.source_id
             tile = {"tile": [tiling.TOKENS, tiling.PER_CHUNK, tiling.VALUES], "device": device}

@@ -22,25 +22,42 @@ from core.build.nonzeros import Chunk, mapped
 TOGETHER = 3
 """Tokens on which two sparse features must both be active before their correlation is listed."""
 CELLS = 2**23
-"""Pairs in the tables of a block: 12 bytes each. The chunks are opened anew for each block."""
+"""Pairs in the tables of a block, at most: 12 bytes each. The chunks are opened anew for each block."""
 
 
-def related(chunks: list[Path], begin: int, end: int, sums: Sums, n: int, k: int) -> Strongest:
-    """The `k` best correlated features of features `begin` to `end`, over `n` counted tokens; -1 where fewer."""
-    width = len(sums.total)
-    step = max(1, CELLS // width)
-    found = Strongest(np.full((end - begin, k), -1, np.int32), *(np.zeros((end - begin, k), np.float32) for _ in "rc"))
-    spread, length = sums.spread(n), sums.length(n)
-    for first in range(begin, end, step):
-        last = min(first + step, end)
-        products = np.zeros((last - first, width))
-        counts = np.zeros((last - first, width), np.int32)
-        for chunk in mapped(chunks):
-            _gather(*_columns(chunk, first, last), *_rows(chunk), products, counts)
-        part = slice(first - begin, last - begin)
-        lists = (found.index[part], found.pearson[part], found.cosine[part])
-        _best(products, counts, first, n, sums.total / n, spread, length, *lists)
-    return found
+class Together:
+    """The best correlated features of one feature after another.
+
+    The tables are kept from call to call, always back at zero: fresh memory would cost as much as what is done in it.
+    """
+
+    def __init__(self, chunks: list[Path], sums: Sums, n: int, k: int) -> None:
+        width = len(sums.total)
+        self._chunks, self._n, self._k = chunks, n, k
+        self._mean, self._spread, self._length = sums.total / n, sums.spread(n), sums.length(n)
+        self._step = min(width, max(1, CELLS // width))
+        self._products = np.zeros((0, width))
+        self._counts = np.zeros((0, width), np.int32)
+
+    def __call__(self, begin: int, end: int) -> Strongest:
+        """The `k` best of features `begin` to `end`, over `n` counted tokens; -1 where there are fewer."""
+        shape = (end - begin, self._k)
+        found = Strongest(np.full(shape, -1, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        for first in range(begin, end, self._step):
+            last = min(first + self._step, end)
+            products, counts = self._tables(last - first)
+            for chunk in mapped(self._chunks):
+                _gather(*_columns(chunk, first, last), *_rows(chunk), products, counts)
+            part = slice(first - begin, last - begin)
+            lists = (found.index[part], found.pearson[part], found.cosine[part])
+            _best(products, counts, first, self._n, self._mean, self._spread, self._length, *lists)
+        return found
+
+    def _tables(self, rows: int) -> tuple[F64, I32]:
+        if rows > len(self._counts):
+            width = self._counts.shape[1]
+            self._products, self._counts = np.zeros((rows, width)), np.zeros((rows, width), np.int32)
+        return self._products[:rows], self._counts[:rows]
 
 
 def _columns(chunk: Chunk, first: int, last: int) -> tuple[I64, I32, F32]:
@@ -76,7 +93,7 @@ def _best(
     products: F64, counts: I32, first: int, n: int, mean: F64, spread: F64, length: F64,
     index: I32, pearson: F32, cosine: F32,
 ) -> None:  # fmt: skip
-    """The largest correlations of each row, largest first, the first of equals before the others."""
+    """The largest correlations of each row, largest first, the first of equals before the others; clears the tables."""
     k = index.shape[1]
     for f in prange(len(products)):
         score = np.full(k, -np.inf)
@@ -97,3 +114,5 @@ def _best(
             if g >= 0:
                 pearson[f, at] = score[at]
                 cosine[f, at] = products[f, g] / (length[first + f] * length[g])
+        products[f] = 0
+        counts[f] = 0

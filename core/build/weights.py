@@ -147,30 +147,52 @@ class Neighbours:
         """(index, cosine) of the rows nearest to a block's, themselves left out; blocks are asked for in order."""
         end = min(begin + self._block, len(self._unit))
         if self._index.shape[1]:
-            for other in range(begin, len(self._unit), self._block):
-                rows = self._unit[other : other + self._block]
-                found = self._unit[begin:end] @ rows.T
-                _nearer(to_numpy(found), begin, other, self._index, self._values)
-                if other != begin:
-                    _nearer(to_numpy(found.T.contiguous()), other, begin, self._index, self._values)
+            found = to_numpy(self._unit[begin:end] @ self._unit[begin:].T)
+            _nearer(found, begin, self._index, self._values)
+            _nearer_to_columns(found, begin, self._index, self._values)
         return self._index[begin:end], self._values[begin:end]
+
+
+COLUMNS = 64
+"""That one thread looks at together: a cache line's worth of numbers, four times."""
 
 
 @compiled(parallel=True)
 @no_type_check
-def _nearer(cosine: F32, first: int, other: int, index: I64, values: F32) -> None:
-    """Takes into the lists of rows `first` and on what is larger among rows `other` and on; they come in order."""
-    k = index.shape[1]
+def _nearer(cosine: F32, first: int, index: I64, values: F32) -> None:
+    """Takes into the lists of rows `first` and on what is larger among themselves and the rows after them."""
     for r in prange(len(cosine)):
         best, at = values[first + r], index[first + r]
-        least = best[k - 1]
+        least = best[-1]
         for c in range(cosine.shape[1]):
-            v = cosine[r, c]
-            if v <= least or first + r == other + c:
-                continue
-            n = k - 1
-            while n > 0 and v > best[n - 1]:
-                best[n], at[n] = best[n - 1], at[n - 1]
-                n -= 1
-            best[n], at[n] = v, other + c
-            least = best[k - 1]
+            if cosine[r, c] > least and c != r:
+                least = _take(cosine[r, c], first + c, best, at)
+
+
+@compiled(parallel=True)
+@no_type_check
+def _nearer_to_columns(cosine: F32, first: int, index: I64, values: F32) -> None:
+    """Takes the rows `first` and on into the lists of the rows after them, which are the columns."""
+    rows, width = cosine.shape
+    for part in prange((width - rows + COLUMNS - 1) // COLUMNS):
+        begin = rows + part * COLUMNS
+        end = min(begin + COLUMNS, width)
+        least = np.empty(COLUMNS, np.float32)
+        for c in range(begin, end):
+            least[c - begin] = values[first + c, -1]
+        for r in range(rows):
+            for c in range(begin, end):
+                if cosine[r, c] > least[c - begin]:
+                    least[c - begin] = _take(cosine[r, c], first + r, values[first + c], index[first + c])
+
+
+@compiled()
+@no_type_check
+def _take(v: np.float32, number: int, best: F32, at: I64) -> np.float32:
+    """Puts row `number` where it belongs in an ordered list, after its equals; returns the list's new least."""
+    n = len(best) - 1
+    while n > 0 and v > best[n - 1]:
+        best[n], at[n] = best[n - 1], at[n - 1]
+        n -= 1
+    best[n], at[n] = v, number
+    return best[-1]

@@ -23,8 +23,9 @@ from core.build.describe import Figures, describe
 from core.build.kernel import F32, F64, I64, U32
 from core.build.moments import CoordinateMoments, DenseMoments, Strongest, Sums, strongest
 from core.build.nonzeros import Grouped, merge
+from core.build.ranks import ranked
 from core.build.texts import Prompts
-from core.build.together import related
+from core.build.together import Together
 from core.catalog.manifest import SourceManifest, WeightsSpec, write_source
 from core.models.vocabulary import Vocabulary
 from core.records import ReleaseRecord, SourceKey, SourceRecord
@@ -125,6 +126,7 @@ _FEATURES = pa.schema([
     ("active", pa.uint32()), ("maximum", pa.float32()), ("minimum", pa.float32()), ("mean", pa.float64()),
     ("deviation", pa.float64()), ("label", pa.string()), ("promotes", pa.string()),
     ("histogram_low", pa.float32()), ("histogram_high", pa.float32()), ("histogram", _L32),
+    ("ranked", _LF), ("ranked_low", _LF),
     ("logits_low", pa.float32()), ("logits_high", pa.float32()), ("logits", _L32),
     ("top_ids", _L32), ("top_values", _LF), ("bottom_ids", _L32), ("bottom_values", _LF),
     ("coordinate", _LI), ("coordinate_value", _LF), ("coordinate_share", _LF),
@@ -138,16 +140,19 @@ def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float
     unembed = weights.Product(f.W_U)
     neighbours = weights.Neighbours(f.source.W_dec.float(), layout.BATCH)
     sums = _sums(f, grouped)
+    together = Together(f.chunks, sums, f.counted, RELATED) if f.dense is None else None
     words = _Words(f.vocabulary)
     for begin in range(0, grouped.width, layout.BATCH):
         end = min(begin + layout.BATCH, grouped.width)
         rows = f.source.W_dec[begin:end].float()
-        figures = describe(grouped.block(begin, end), f.texts.tokens, f.texts.frequency)
+        some = grouped.block(begin, end)
+        figures = describe(some, f.texts.tokens, f.texts.frequency)
         columns = _statistics(f, grouped, figures, words, begin, end)
+        columns |= _ranks(f, some, begin, end)
         columns |= _logits(None if f.residual is None else f.residual[begin:end], unembed, end - begin, words)
         index, value, share = weights.coordinates(rows)
         columns |= {"coordinate": index, "coordinate_value": value, "coordinate_share": share}
-        columns |= _related(f, sums, begin, end)
+        columns |= _related(f, together, sums, begin, end)
         near, cosine = neighbours(begin)
         columns |= {"near": near, "near_cosine": cosine}
         yield pa.record_batch([_arrow(columns[c.name], c.type) for c in _FEATURES], schema=_FEATURES)
@@ -184,6 +189,17 @@ def _statistics(f: Finished, grouped: Grouped, figures: Figures, words: _Words, 
         "histogram_low": figures.low, "histogram_high": figures.high,
     }  # fmt: skip
     return result if f.dense is None else result | _dense_statistics(f.dense, begin, end)
+
+
+def _ranks(f: Finished, some: Grouped, begin: int, end: int) -> dict[str, Any]:
+    """Values at certain ranks: from the largest on and, of a dense source, from the smallest on."""
+    if f.tails is None:
+        zeros = np.zeros(some.width, np.float32)
+        none = Lists(np.empty(0), np.zeros(some.width, np.int64))
+        return {"ranked": Lists(*ranked(some, zeros)), "ranked_low": none}
+    low, high = (tail[begin:end] for tail in f.tails)
+    upper = ranked(some, high, last=False)
+    return {"ranked": Lists(*upper), "ranked_low": Lists(*ranked(some, low, sign=-1, last=False))}
 
 
 class _Words:
@@ -263,12 +279,13 @@ def _sums(f: Finished, grouped: Grouped) -> Sums:
     return sums
 
 
-def _related(f: Finished, sums: Sums, begin: int, end: int) -> dict[str, Any]:
+def _related(f: Finished, together: Together | None, sums: Sums, begin: int, end: int) -> dict[str, Any]:
     """Correlated coordinates and features of a block."""
     block = sums.of(begin, end)
-    if f.dense is None:
-        found = related(f.chunks, begin, end, sums, f.counted, RELATED)
+    if together is not None:
+        found = together(begin, end)
     else:
+        assert f.dense is not None
         allowed = np.ones((end - begin, len(sums.total)), bool)
         allowed[np.arange(end - begin), np.arange(begin, end)] = False
         found = strongest(f.dense.ff[begin:end].copy(), f.counted, block, sums, RELATED, allowed)

@@ -297,12 +297,25 @@ def _features(
         found.each((active > 0) & (minimum <= 0), f"{name}: minimum of an active feature is not above zero")
         counts = _lists(rows, "histogram").sums()
         found.each(counts != active, f"{name}: the histogram does not add up to the active tokens")
+    _ranks(rows, maximum, found)
     limits = {"related": record.width, "near": record.width}
     if model is not None:
         limits |= {"top_ids": model.record.d_vocab, "bottom_ids": model.record.d_vocab}
     for columns in _TOGETHER:
         _related(rows, columns, limits.get(columns[0]), found)
     return active, maximum
+
+
+def _ranks(rows: Any, maximum: Array, found: _Findings) -> None:
+    """The values at certain ranks: finite, the strongest first."""
+    for column, sign in (("ranked", 1), ("ranked_low", -1)):
+        lists = _lists(rows, column)
+        falling = (sign * np.diff(lists.values) <= 0) | (np.diff(lists.rows) != 0)
+        wrong = np.concatenate([lists.rows[~np.isfinite(lists.values)], lists.rows[1:][~falling]])
+        found.each(np.bincount(wrong, minlength=1) > 0, f"{layout.FEATURES}: {column} is not in order")
+        if sign == 1:
+            first = lists.values[(np.cumsum(lists.lengths) - lists.lengths)[lists.lengths > 0]]
+            found.each(first != maximum[lists.lengths > 0], f"{layout.FEATURES}: ranked does not begin at the maximum")
 
 
 def _related(rows: Any, columns: tuple[str, ...], limit: int | None, found: _Findings) -> None:

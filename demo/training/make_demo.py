@@ -25,7 +25,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 MODEL = "scribe-4l"
-LAYERS = (2, 3)
+LAYERS = (0, 1, 2, 3)
 """Those that `demo.yaml` names."""
 ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the built-in demo from the corpus.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=18_000_000, help="tokens that the language model is trained on")
+    parser.add_argument("--tokens", type=int, default=21_000_000, help="tokens that the language model is trained on")
     args = parser.parse_args()
     make(args.corpus.resolve(), args.work.resolve(), args.tokens)
 

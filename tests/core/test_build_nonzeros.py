@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.build.moments import Sums
+from core.build.moments import Strongest, Sums
 from core.build.nonzeros import Nonzeros, merge, outside, positive
-from core.build.together import TOGETHER, related
+from core.build.together import TOGETHER, Together
 from core.build.work import opened
 from tests.core import naive
 
@@ -80,17 +80,21 @@ def test_tails(tmp_path_factory, made):
 
 
 @SETTINGS
-@given(made=activations())
-def test_related_features_are_those_of_the_dense_correlation(tmp_path_factory, made):
+@given(made=activations(), block=st.integers(1, 20), cells=st.sampled_from([1, 50, 2**23]))
+def test_related_features_are_those_of_the_dense_correlation(tmp_path_factory, made, block, cells):
     values, numbers, cuts = made
     paths = chunks(tmp_path_factory.mktemp("related"), values, numbers, cuts)
     dense = np.maximum(values, 0).astype(np.float64)
     n, width = dense.shape
     sums = Sums(dense.sum(0), (dense**2).sum(0), np.zeros(width))
-    found = related(paths, 0, width, sums, n, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.build.together.CELLS", cells)
+        together = Together(paths, sums, n, 5)
+        blocks = [together(begin, min(begin + block, width)) for begin in range(0, width, block)]
+    found = Strongest(*(np.concatenate([getattr(b, c) for b in blocks]) for c in ("index", "pearson", "cosine")))
     pearson, cosine = naive.pearson(dense, dense), naive.cosine(dense, dense)
-    together = (dense > 0).astype(int).T @ (dense > 0)
-    pearson[(together < TOGETHER) | np.eye(width, dtype=bool) | ~np.isfinite(pearson)] = -np.inf
+    common = (dense > 0).astype(int).T @ (dense > 0)
+    pearson[(common < TOGETHER) | np.eye(width, dtype=bool) | ~np.isfinite(pearson)] = -np.inf
     for f in range(width):
         expected = -np.sort(-pearson[f])[:5]
         listed = found.index[f][found.index[f] >= 0]

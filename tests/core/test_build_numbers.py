@@ -298,6 +298,30 @@ def test_diverse_examples_count_every_prompt_once(case):
                 assert m.value == stored[(found.prompt == m.prompt) & (found.place == m.position), i][0] <= e.value
 
 
+def test_values_at_ranks(case):
+    """Of every rank that is a power of √2, rounded, and of the last of a sparse source."""
+    bench, key, _found, stored, records = case
+    data = bench._open.get(bench.catalog.entry(key).folder)
+    grid = sorted({round(2 ** (k / 2)) for k in range(40)})
+    signed = bench.source(key).signed
+    for i, record in enumerate(records):
+        row = data.features.row(i)
+        values = np.sort(stored[:, i][stored[:, i] != 0])[::-1]
+        if signed:
+            lows, highs = row["ranked_low"], row["ranked"]
+            assert not len(highs) or (
+                (np.diff(highs) <= 0).all() and highs[0] == values[0] == np.float32(record.maximum)
+            )
+            assert not len(lows) or ((np.diff(lows) >= 0).all() and lows[0] == values[-1] == np.float32(record.minimum))
+            assert highs.tolist() == values[[k - 1 for k in grid[: len(highs)]]].tolist()
+            assert lows.tolist() == values[::-1][[k - 1 for k in grid[: len(lows)]]].tolist()
+        else:
+            ranks = [k for k in grid if k <= len(values)]
+            ranks += [len(values)] if len(values) and ranks[-1] != len(values) else []
+            assert row["ranked"].tolist() == values[[k - 1 for k in ranks]].tolist()
+            assert not len(row["ranked_low"])
+
+
 def test_logits(case):
     bench, key, found, _, records = case
     effects = found.W_dec.astype(np.float64) @ found.W_U.astype(np.float64)

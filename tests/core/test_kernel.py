@@ -19,3 +19,24 @@ def double(x):
 print(double(21), int(_hash(np.uint64(1), np.uint64(2))) > 0)
 """
     assert python(code).split() == ["42", "True"]
+
+
+def test_what_is_compiled_is_announced_and_what_is_cached_is_not(tmp_path):
+    """The half minute of a first build has a name on the screen."""
+    module = tmp_path / "twice.py"
+    module.write_text("from core.build.kernel import compiled\n@compiled()\ndef double(x):\n    return 2 * x\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+        + """
+import twice
+from core.build.kernel import announcing
+told = []
+with announcing(lambda: told.append(1)):
+    twice.double(1)
+    first = len(told)
+    twice.double(2)
+print(first, len(told))
+"""
+    )
+    assert python(code).split() == ["1", "1"]
+    assert python(code).split() == ["0", "0"]
