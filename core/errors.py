@@ -37,3 +37,9 @@ class BadData(WorkbenchError):
     """A file of the data root is damaged or of another format."""
 
     status = 422
+
+
+class Busy(WorkbenchError):
+    """It could be done, but not now: others are before it, or memory is short."""
+
+    status = 503

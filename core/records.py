@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["sae", "transcoder", "neurons", "directions"]
 GroupKind = Literal["diverse", "raw", "interval", "random"]
+Measure = Literal["value", "fraction", "percentile", "surprise"]
+"""By what a search ranks; see `SearchHit`."""
+Combine = Literal["max", "sum"]
 
 LONGEST = 96
 """Characters of an id at most: it names a folder."""
@@ -413,6 +416,77 @@ class TestRecord(Shown):
 
     def __repr__(self) -> str:
         return f"TestRecord({self.key}, {self.text!r}, maximum={self.maximum:.4g}, position={self.position})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SearchHit(Shown):
+    """A feature that a text activates."""
+
+    key: FeatureKey
+    layer: int
+    values: tuple[float, ...]
+    """One a token of the text."""
+    maximum: float
+    """Largest value over the tokens that the search looked at; of largest magnitude if the source is signed."""
+    position: int
+    """Where that is."""
+    score: float
+    """What the search ranked by."""
+    fraction: float
+    """maximum / the feature's largest value on the build's texts (its smallest, for a value below zero)."""
+    percentile: float
+    """Share of the feature's active tokens on which it is weaker (of all counted tokens, if it is dense)."""
+    surprise: float
+    """-log10 of the share of the build's tokens on which it is as strong: 3 is one token in a thousand."""
+    density: float
+    label: str
+    promotes: str
+    own: bool
+    """Whether its name's first token is the token that it is strongest on here."""
+
+    def __repr__(self) -> str:
+        return f"SearchHit({self.key}, {self.label!r}, maximum={self.maximum:.4g}, position={self.position})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCount:
+    """How one source takes part in a search."""
+
+    key: SourceKey
+    kind: Kind
+    layer: int
+    active: int
+    """Features of it that are active on the tokens looked at and were not left out."""
+    among: int
+    """How many of the search's best hits are of this source, of the `BEST` that are looked at."""
+    own: int
+    """Of this source's own 25 best, how many have the token that they are strongest on as their name's first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SearchRecord(Shown):
+    """The features that a text activates, strongest first."""
+
+    model_id: str
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included, if the model has one."""
+    bos: bool
+    measure: Measure
+    combine: Combine
+    positions: tuple[int, ...]
+    """The tokens that were chosen; empty for all."""
+    hits: tuple[SearchHit, ...]
+    total: int
+    """Features that are active, over all sources, and were not left out."""
+    offset: int
+    """How many hits come before the first."""
+    sources: tuple[SourceCount, ...]
+    exact: bool
+    """Whether percentile and surprise are counts over a whole store, and not between kept ranks."""
+
+    def __repr__(self) -> str:
+        return f"SearchRecord({self.model_id!r}, {self.text!r}, {len(self.hits)} of {self.total} hits)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ never logged.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -34,8 +35,18 @@ class Settings(BaseSettings):
     """Of the model when it tests texts."""
     threads: int = Field(0, ge=0)
     """Threads of torch; 0 leaves torch's own choice."""
+    memory_mb: int = Field(0, ge=0)
+    """Memory that models and sources may take together; 0 takes half of the machine's."""
+    cache_mb: int = Field(512, ge=0)
+    """Memory for activations and codes of texts that were read before."""
+    cache_disk_mb: int = Field(2048, ge=0)
+    """The same on disk, in the data root; 0 keeps none there."""
+    patience: float = Field(60.0, gt=0)
+    """Seconds that a request waits for the model before it is told that the server is busy."""
     max_texts: int = Field(32, ge=1)
     """Texts in one test at most."""
+    max_results: int = Field(100, ge=1)
+    """Hits of one search at most; more are on its next page."""
     max_characters: int = Field(10_000, ge=1)
     """Characters of one text at most; the model's context bounds its tokens."""
 
@@ -50,6 +61,10 @@ class Settings(BaseSettings):
     def _empty_means_here(cls, value: object) -> object:
         """`HOST=` must not mean every address, which is how servers read an empty one."""
         return value or "127.0.0.1"
+
+    def memory(self) -> int:
+        """Bytes that models and sources may take together."""
+        return self.memory_mb * 2**20 or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
     def web_origins(self) -> tuple[str, ...]:
         """`origins` as a list."""

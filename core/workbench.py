@@ -25,29 +25,35 @@ from core.models.pool import Pool, Slot
 from core.models.vocabulary import Vocabulary
 from core.records import (
     BuildReport,
+    Combine,
     FeatureKey,
     FeatureRecord,
     Figures,
     Histogram,
+    Measure,
     ModelRecord,
     Records,
     ReleaseRecord,
     Resident,
+    SearchRecord,
     SourceKey,
     SourceRecord,
     TestRecord,
     Token,
 )
 from core.settings import Settings
-from core.store.layout import OpenSources
+from core.store.layout import OpenSources, SourceData
 from core.store.record import feature_record, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.models.cache import Cache
     from core.models.loading import LoadedModel
-    from core.sources.dictionary import Dictionary
+    from core.sources.encode import Encoder
     from core.store.check import CheckReport
+    from core.techniques.reading import Reader
+    from core.techniques.search import Facts
     from core.techniques.tokenize import Ids
 
 Progress = Callable[[str, float, float], None]
@@ -61,10 +67,13 @@ class Workbench:
         self.settings = settings or Settings()
         self.catalog = Catalog(self.settings.roots())
         self._open = OpenSources()
-        self._pool = Pool()
+        self._pool = Pool(self.settings.memory())
+        self._cache: Cache | None = None
+        self._readers: dict[str, tuple[Slot[LoadedModel], Reader]] = {}
+        self._facts: dict[SourceKey, tuple[SourceData, Facts]] = {}
         self._vocabularies: dict[Path, tuple[int, Vocabulary]] = {}
         self._tokenizers: dict[Path, tuple[int, Ids]] = {}
-        self._lock = threading.Lock()  # guards _vocabularies and _tokenizers
+        self._lock = threading.Lock()  # guards what is kept above
 
     # -- browsing: no torch ------------------------------------------------------------------------------------------
 
@@ -198,13 +207,53 @@ class Workbench:
         if key.index >= source.width:
             raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
         texts = self._texts(texts)
-        from core.techniques.feature_test import test_feature
+        from core.techniques.feature_test import test_feature, token_ids
 
-        slot = self._model_slot(key.model_id)
-        model = slot.get()
-        dictionary = self._source_slot(source).get()
-        with slot.lock:
-            return Records(test_feature(key, texts, model, dictionary))
+        model = self._model_slot(key.model_id).get()
+        rows = token_ids(model, texts)
+        reader = self._reader(key.model_id)
+        found = reader(rows, [source.key], patience=self.settings.patience)
+        codes = [one[source.key] for one in found]
+        return Records(test_feature(key, texts, rows, codes, model, signed=source.signed))
+
+    def search(
+        self,
+        model_id: str,
+        text: str,
+        *,
+        sources: Sequence[SourceKey | str] = (),
+        measure: Measure = "surprise",
+        combine: Combine = "max",
+        positions: Sequence[int] = (),
+        densest: float | None = None,
+        bos: bool = False,
+        top: int = 25,
+        offset: int = 0,
+        tell: Callable[[int], None] | None = None,
+    ) -> SearchRecord:
+        """The features that a text activates, over all sources of a model or some; see `core.techniques.search`.
+
+        Raises:
+            BadInput: the text is empty or too long, a position is not in it, or a number is out of bounds.
+            NotFound: there is no such model or source.
+            NotAvailable: none of the sources has its weights here.
+            Busy: too many are waiting, or memory is short.
+        """
+        from core.techniques.feature_test import token_ids
+        from core.techniques.search import Asked, search
+
+        (text,) = self._texts(text)
+        chosen = self._searched(model_id, sources)
+        if not 1 <= top <= self.settings.max_results or offset < 0:
+            raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
+        model = self._model_slot(model_id).get()
+        (ids,) = token_ids(model, [text])
+        if wrong := [p for p in positions if not 0 <= p < len(ids)]:
+            raise BadInput(f"The text has tokens 0 to {len(ids) - 1}, BOS counted; there is no {wrong[0]}.")
+        (found,) = self._reader(model_id)([ids], [s.key for s in chosen], patience=self.settings.patience, tell=tell)
+        asked = Asked(measure, combine, tuple(sorted(set(positions))), densest, bos, top, offset)
+        codes = {self._facts_of(s): found[s.key] for s in chosen}
+        return search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=model.bos is not None)
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
@@ -236,7 +285,7 @@ class Workbench:
         entry = self.catalog.entry(_source(key))
         name = entry.manifest.record.key
         slot = self._model_slot(name.model_id)
-        model, source = slot.get(), self._source_slot(entry.manifest.record).get()
+        model, source = slot.get(), self._source_slot(entry.manifest.record).get().source
         target = self.settings.data / name.model_id / name.source_id
         with slot.lock:
             figures = evaluate(
@@ -297,7 +346,56 @@ class Workbench:
         self.catalog.refresh()
         return report
 
+    def searchable(self, model_id: str) -> Records[SourceRecord]:
+        """The sources of a model that new texts can be run through."""
+        return Records(s for s in self.sources(model_id=model_id) if {"weights", "dashboards"} <= set(s.has))
+
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _searched(self, model_id: str, sources: Sequence[SourceKey | str]) -> Sequence[SourceRecord]:
+        """The sources that a search asks for, each once; all that can be searched if it names none."""
+        self.model(model_id)
+        if not sources:
+            found = self.searchable(model_id)
+            if not found:
+                raise NotAvailable(f"No source of {model_id} has its weights here, so no text can be run through them.")
+            return found
+        keys = dict.fromkeys(_source(key) for key in sources)
+        if foreign := [key for key in keys if key.model_id != model_id]:
+            raise BadInput(f"{foreign[0]} is not a source of {model_id}.")
+        records = [self.source(key) for key in keys]
+        for record in records:
+            if not {"weights", "dashboards"} <= set(record.has):
+                raise NotAvailable(f"{record.key} has no weights or no dashboards here, so it cannot be searched.")
+        return records
+
+    def _facts_of(self, source: SourceRecord) -> Facts:
+        data = self._open.get(self.catalog.entry(source.key).folder)
+        with self._lock:
+            held = self._facts.get(source.key)
+        if held is None or held[0] is not data:
+            from core.techniques.search import Facts
+
+            held = (data, Facts(source, data))
+            with self._lock:
+                self._facts[source.key] = held
+        return held[1]
+
+    def _reader(self, model_id: str) -> Reader:
+        from core.models.cache import Cache
+        from core.techniques.reading import Reader
+
+        slot = self._model_slot(model_id)
+        with self._lock:
+            if self._cache is None:
+                settings = self.settings
+                folder = settings.data / ".cache" / "activations"
+                self._cache = Cache(folder, memory=settings.cache_mb << 20, disk=settings.cache_disk_mb << 20)
+            held = self._readers.get(model_id)
+            if held is None or held[0] is not slot:
+                held = (slot, Reader(slot, lambda key: self._source_slot(self.source(key)), self._cache))
+                self._readers[model_id] = held
+            return held[1]
 
     def _texts(self, texts: Sequence[str] | str) -> list[str]:
         texts = [texts] if isinstance(texts, str) else list(texts)
@@ -354,23 +452,26 @@ class Workbench:
             spec = _placed(manifest.spec, folder)
             return loading.load(spec, device=self.settings.device, dtype=self.settings.dtype, name=manifest.record.name)
 
-        return self._pool.slot(model_id, load)
+        mark = (folder / "model.json").stat().st_mtime_ns
+        return self._pool.slot(model_id, mark, load, stays=True)
 
-    def _source_slot(self, source: SourceRecord) -> Slot[Dictionary]:
+    def _source_slot(self, source: SourceRecord) -> Slot[Encoder]:
         entry = self.catalog.entry(source.key)
         if "weights" not in source.has:
             raise NotAvailable(f"{source.key} was brought in without its weights, so it cannot be run on new text.")
 
-        def load() -> Dictionary:
+        def load() -> Encoder:
             from core.sources import dictionary
+            from core.sources.encode import Encoder
 
             weights = entry.manifest.weights
             if weights.path:
                 weights = replace(weights, path=str((entry.root / weights.path).resolve()))
             model = self._model_slot(source.key.model_id).get()
-            return dictionary.load(weights, model, hook=source.hook, device=self.settings.device)
+            return Encoder(dictionary.load(weights, model, hook=source.hook, device=self.settings.device))
 
-        return self._pool.slot(str(source.key), load)
+        mark = (entry.folder / "source.json").stat().st_mtime_ns
+        return self._pool.slot(str(source.key), mark, load)
 
 
 def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from core.build.kernel import F32, F64, I64, U32, U64, compiled, elementwise, no_type_check
 from core.build.nonzeros import Grouped
+from core.kernel import F32, F64, I64, U32, U64, compiled, elementwise, no_type_check
 from core.models.vocabulary import Vocabulary
 
 TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5

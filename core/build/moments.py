@@ -18,8 +18,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from core.build.kernel import F32, F64, I32, I64, Bool, compiled, no_type_check
 from core.build.nonzeros import Rows, by_feature
+from core.kernel import F32, F64, I32, I64, Bool, compiled, no_type_check
 
 State = dict[str, NDArray[Any]]
 """What has been summed, to be written and read back."""

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from core.build.kernel import F32, I32, I64, U32, compiled, no_type_check
+from core.kernel import F32, I32, I64, U32, compiled, no_type_check
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,22 +13,20 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from core.build.kernel import F32, I64, compiled, no_type_check
 from core.build.nonzeros import Grouped
-
-GRID: I64 = np.unique(np.round(2.0 ** (np.arange(63) / 2)).astype(np.int64))
-"""The ranks, counted from 1."""
+from core.kernel import F32, I64, compiled, no_type_check
+from core.store.layout import RANKS
 
 
 def ranked(some: Grouped, beyond: F32, *, sign: int = 1, last: bool = True) -> tuple[F32, I64]:
-    """(values at the ranks of `GRID`, feature after feature; how many each feature has), the strongest first.
+    """(values at the ranks of `RANKS`, feature after feature; how many each feature has), the strongest first.
 
     Ranks run over the entries beyond `beyond` of their feature: above it, or below it if `sign` is -1. The value of the
     last rank of all is put after the others, unless it is one of them, if `last`.
     """
-    table = np.empty((some.width, len(GRID) + 1), np.float32)
+    table = np.empty((some.width, len(RANKS) + 1), np.float32)
     sizes = np.zeros(some.width, np.int64)
-    _ranked(some.offsets, some.values, beyond, np.float32(sign), last, GRID, table, sizes)
+    _ranked(some.offsets, some.values, beyond, np.float32(sign), last, RANKS, table, sizes)
     return table[np.arange(table.shape[1]) < sizes[:, None]], sizes
 
 

@@ -11,8 +11,6 @@ for each; disk takes 16 bytes a non-zero until the source stands, 8 after that.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,7 +26,6 @@ from numpy.typing import NDArray
 from core.build import tiles as tiling
 from core.build.config import BuildConfig, SourceConfig
 from core.build.examples import Texts
-from core.build.kernel import announcing
 from core.build.moments import CoordinateMoments, DenseMoments, State
 from core.build.nonzeros import Nonzeros, joined, outside, positive, to_numpy
 from core.build.texts import Prompts, cut
@@ -37,6 +34,7 @@ from core.build.work import Work, opened
 from core.build.write import Finished, write_source_folder
 from core.catalog.manifest import read_source, relative, write_model
 from core.errors import BadConfig, WorkbenchError
+from core.kernel import announcing
 from core.models import loading
 from core.models.capture import check_hooks, hook_layer
 from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
@@ -146,8 +144,6 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
 
 def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> list[Running]:
     """Every source loaded and checked against the model."""
-    model_sha = loading.fingerprint(config.model_spec(), model.bridge)
-    settings_sha = _settings(model)
     running = []
     for n, one in enumerate(config.sources):
         key = SourceKey(config.model.id, one.id)
@@ -155,7 +151,7 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             if one.neurons:
                 check_hooks(model, [one.neurons])
             source = dictionary.load(
-                config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model_sha
+                config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model.sha256
             )
             dictionary.check(source, model)
         except BadConfig as error:
@@ -164,7 +160,9 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             raise BadConfig(f"sources.{n}.id: {one.id} says layer {key.layer}, but its hook is {source.hook}.")
         coordinates = None if source.signed else CoordinateMoments(source.width, source.d_in)
         dense = DenseMoments(source.width) if source.signed else None
-        running.append(Running(one, key, source, Nonzeros(source.width), coordinates, dense, model_sha, settings_sha))
+        running.append(
+            Running(one, key, source, Nonzeros(source.width), coordinates, dense, model.sha256, model.settings_sha256)
+        )
     return running
 
 
@@ -182,18 +180,6 @@ def _embedded(texts: Texts, model: loading.LoadedModel) -> None:
             f"{model.manifest.spec.id} has embeddings for {model.manifest.record.d_vocab} only: the tokenizer is not "
             "this model's."
         )
-
-
-def _settings(model: loading.LoadedModel) -> str:
-    """SHA-256 of what a model's numbers depend on besides its weights: its configuration, its tokens, which count."""
-    settings = model.bridge.original_model.config.to_diff_dict()
-    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):  # where it lies, who wrote it
-        settings.pop(name, None)
-    known = (settings, model.manifest.bos, model.manifest.special)
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
-    for piece in model.vocabulary.pieces:
-        digest.update(len(piece).to_bytes(4, "little") + piece)
-    return digest.hexdigest()
 
 
 @torch.no_grad()

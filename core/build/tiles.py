@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from core.build.examples import Texts
-from core.build.kernel import U32, Bool
 from core.errors import BadConfig
+from core.kernel import U32, Bool
 from core.models.capture import capture
 from core.models.loading import LoadedModel
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numba import prange
 
-from core.build.kernel import F32, F64, I32, I64, compiled, no_type_check
 from core.build.moments import Strongest, Sums
 from core.build.nonzeros import Chunk, mapped
+from core.kernel import F32, F64, I32, I64, compiled, no_type_check
 
 TOGETHER = 3
 """Tokens on which two sparse features must both be active before their correlation is listed."""

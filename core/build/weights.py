@@ -18,8 +18,8 @@ from jaxtyping import Float
 from numba import prange
 from torch import Tensor
 
-from core.build.kernel import F32, I64, compiled, no_type_check
 from core.build.nonzeros import to_numpy
+from core.kernel import F32, I64, compiled, no_type_check
 
 LOGITS, BINS, COORDINATES, NEIGHBOURS = 10, 50, 5, 10
 

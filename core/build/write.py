@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from core.build import examples, weights
 from core.build.describe import Figures, describe
-from core.build.kernel import F32, F64, I64, U32
 from core.build.moments import CoordinateMoments, DenseMoments, Strongest, Sums, strongest
 from core.build.nonzeros import Grouped, merge
 from core.build.ranks import ranked
 from core.build.texts import Prompts
 from core.build.together import Together
 from core.catalog.manifest import SourceManifest, WeightsSpec, write_source
+from core.kernel import F32, F64, I64, U32
 from core.models.vocabulary import Vocabulary
 from core.records import ReleaseRecord, SourceKey, SourceRecord
 from core.sources.dictionary import Dictionary

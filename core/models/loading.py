@@ -8,6 +8,7 @@ Cost: the weights in memory once, and seconds of importing torch and transformer
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ class LoadedModel:
     manifest: ModelManifest
     vocabulary: Vocabulary
     dtype: str
+    sha256: str
+    """Of the weights; see `fingerprint`."""
+    settings_sha256: str
+    """Of whatever else its numbers depend on; see `settings_fingerprint`."""
 
     @property
     def bos(self) -> int | None:
@@ -132,7 +137,8 @@ def load(
         )
     vocabulary = Vocabulary(pieces_of(tokenizer, record.d_vocab), special)
     manifest = ModelManifest(record=record, spec=spec, bos=bos, special=tuple(sorted(special)))
-    return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype)
+    settings = settings_fingerprint(bridge, manifest, vocabulary)
+    return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype, fingerprint(spec, bridge), settings)
 
 
 def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) -> ModelRecord:
@@ -177,6 +183,18 @@ def fingerprint(spec: ModelSpec, bridge: Any) -> str:
         return digest.hexdigest()
     for key, value in sorted(bridge.original_model.state_dict().items()):
         digest.update(key.encode() + value.contiguous().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def settings_fingerprint(bridge: Any, manifest: ModelManifest, vocabulary: Vocabulary) -> str:
+    """SHA-256 of what a model's numbers depend on besides its weights: its configuration, its tokens, which count."""
+    settings = bridge.original_model.config.to_diff_dict()
+    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):  # where it lies, who wrote it
+        settings.pop(name, None)
+    known = (settings, manifest.bos, manifest.special)
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
+    for piece in vocabulary.pieces:
+        digest.update(len(piece).to_bytes(4, "little") + piece)
     return digest.hexdigest()
 
 

@@ -1,14 +1,18 @@
 """What the process holds: models and dictionaries, each loaded once, on first need.
 
 A model is used by one thread at a time: hooks belong to a pass, so a pass holds the model's lock. Loading happens under
-the pool's lock of that one entry, so that two visitors who arrive together load it once, and both wait.
+the lock of that one entry, so that two visitors who arrive together load it once, and both wait. What is loaded stays
+until the whole is larger than its budget: then what was used longest ago goes, models last, since their sources cannot
+be run without them. Whoever works with what goes keeps it until they are done.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from core.errors import WorkbenchError
@@ -28,35 +32,85 @@ class Slot(Generic[T]):
     value: T | None = None
     state: State = "absent"
     message: str = ""
+    stays: bool = False
+    """Whether it is the last to go."""
+    used: float = 0.0
+    """When it was last asked for."""
+    loaded: Callable[[], None] = lambda: None
+    """Called after it was loaded."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the value."""
+        return int(getattr(self.value, "bytes", 0))
 
     def get(self) -> T:
         """Loads on first use; a failure is remembered as a state, but tried again at the next use."""
         with self.lock:
-            if self.value is None:
-                self.state, self.message = "loading", ""
-                try:
-                    self.value = self.load()
-                except Exception as error:
-                    self.state = "failed"
-                    self.message = str(error) if isinstance(error, WorkbenchError) else "It cannot be loaded."
-                    raise
-                self.state = "ready"
-            return self.value
+            self.used = time.monotonic()
+            value = self.value
+            if value is not None:
+                return value
+            self.state, self.message = "loading", ""
+            try:
+                value = self.value = self.load()
+            except Exception as error:
+                self.state = "failed"
+                self.message = str(error) if isinstance(error, WorkbenchError) else "It cannot be loaded."
+                raise
+            self.state = "ready"
+        self.loaded()
+        return value
+
+    def drop(self) -> bool:
+        """Lets the value go, unless a pass is at work with it; the next use loads it again."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            self.value, self.state = None, "absent"
+        finally:
+            self.lock.release()
+        return True
 
 
 class Pool:
     """Slots by name. Safe to share between threads."""
 
-    def __init__(self) -> None:
-        self._slots: dict[str, Slot[object]] = {}
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        """Bytes that all values together may take; one alone may take more."""
+        self._slots: dict[str, tuple[object, Slot[object]]] = {}
         self._lock = threading.Lock()  # guards _slots
 
-    def slot(self, name: str, load: Callable[[], T]) -> Slot[T]:
-        """The slot called `name`; `load` is used if it is new."""
+    def slot(self, name: str, mark: object, load: Callable[[], T], *, stays: bool = False) -> Slot[T]:
+        """The slot called `name`; `load` is used if it is new or was made for another `mark`, such as a file's time."""
         with self._lock:
-            if name not in self._slots:
-                self._slots[name] = Slot(load)
-            return self._slots[name]  # type: ignore[return-value]  # a name is always used with one type
+            held = self._slots.get(name)
+            if held is None or held[0] != mark:
+                slot: Slot[T] = Slot(load, stays=stays)
+                slot.loaded = partial(self.trim, slot)
+                self._slots[name] = (mark, slot)  # type: ignore[assignment]  # a name is always used with one type
+                return slot
+            return held[1]  # type: ignore[return-value]  # as above
+
+    def trim(self, newest: Slot[T]) -> None:
+        """Lets values go until the rest fits, those used longest ago first and `newest` never."""
+        with self._lock:
+            slots = [slot for _, slot in self._slots.values() if slot.bytes]
+        held = sum(slot.bytes for slot in slots)
+        for slot in sorted(slots, key=lambda s: (s.stays, s.used)):
+            if held <= self.budget:
+                return
+            size = slot.bytes
+            if slot is not newest and slot.drop():
+                held -= size
+
+    def clear(self) -> None:
+        """Lets everything go that nobody works with: memory ran out."""
+        with self._lock:
+            slots = [slot for _, slot in self._slots.values()]
+        for slot in slots:
+            slot.drop()
 
     def warm(self, slot: Slot[T]) -> None:
         """Begins to load in the background, unless that has begun."""
@@ -67,10 +121,9 @@ class Pool:
     def residents(self) -> tuple[Resident, ...]:
         """Every slot's name, state and size."""
         with self._lock:
-            slots = list(self._slots.items())
+            slots = [(name, slot) for name, (_, slot) in self._slots.items()]
         return tuple(
-            Resident(name=name, state=s.state, megabytes=getattr(s.value, "bytes", 0) / 2**20, message=s.message)
-            for name, s in slots
+            Resident(name=name, state=s.state, megabytes=s.bytes / 2**20, message=s.message) for name, s in slots
         )
 
 

@@ -85,6 +85,14 @@ class Sae:
         return _dense(acts).float()
 
     @torch.no_grad()
+    def process(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_in"]:
+        """What the encoder's matrix meets: x normalised, and less `b_dec`, where the SAE does so."""
+        with self._lock:
+            found: Tensor = self.sae.process_sae_in(x)
+            self._forget()
+        return found
+
+    @torch.no_grad()
     def reconstruct(
         self, x: Float[Tensor, "... d_in"]
     ) -> tuple[Float[Tensor, "... d_sae"], Float[Tensor, "... d_out"]]:

@@ -38,6 +38,8 @@ BATCH = 1024
 """Features that a build works on at once."""
 ROWS = 64
 """Rows in one record batch of an Arrow file."""
+RANKS: NDArray[np.int64] = np.unique(np.round(2.0 ** (np.arange(63) / 2)).astype(np.int64))
+"""Ranks, counted from 1, at which `features.arrow` keeps the strongest values of each feature."""
 DAMAGED = (OSError, EOFError, ValueError, LookupError, pa.ArrowException)
 """What reading a damaged file raises, one way or another."""
 
@@ -87,6 +89,15 @@ class SourceData:
             lengths = pc.list_value_length(self.prompts.column("tokens")).to_numpy()
             self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         return self._starts
+
+    def store_values(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(offsets, values) of the store; raises `NotAvailable` for a source without one."""
+        if self._store is None:
+            self._store = _open_store(self.folder)
+        offsets, _, values = self._store
+        if not int(offsets[0]) == 0 or not (np.diff(offsets) >= 0).all():
+            raise BadData(f"The store of {_name(self.folder)} is damaged. Build it again.")
+        return offsets, values
 
     def entries(self, feature: int) -> Entries:
         """Every non-zero of one feature; raises `NotAvailable` for a source without a store."""

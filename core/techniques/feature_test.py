@@ -2,39 +2,37 @@
 
 Each text is run with BOS before it if the model has one, as the build's prompts were, and encoded with the feature's
 source. The maximum leaves special tokens out, as the statistics do; for a signed source it is the value of largest
-magnitude. Cost: one forward pass to the source's layer for all texts together.
+magnitude. Cost: what reading the texts costs (core.techniques.reading); none for a text that was read before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 from core.errors import BadInput
-from core.models.capture import capture, pad
 from core.models.loading import LoadedModel
 from core.records import FeatureKey, TestRecord
-from core.sources.dictionary import Dictionary
+from core.sources.codes import Codes
 
 
 def test_feature(
-    key: FeatureKey, texts: Sequence[str], model: LoadedModel, source: Dictionary
+    key: FeatureKey,
+    texts: Sequence[str],
+    rows: Sequence[Sequence[int]],
+    codes: Sequence[Codes],
+    model: LoadedModel,
+    *,
+    signed: bool,
 ) -> tuple[TestRecord, ...]:
-    """The feature's values on each text.
-
-    Raises:
-        BadInput: a text has no tokens, or more than the model can read.
-    """
-    rows = [_ids(model, text, n, len(texts)) for n, text in enumerate(texts)]
-    hidden = capture(model, pad(rows), [source.hook])[source.hook]
+    """The feature's values on each text, from the texts' token ids and their codes."""
     records = []
-    for row, text, x in zip(rows, texts, hidden, strict=True):
-        values = source.encode(x[: len(row)])[:, key.index].cpu()
+    for row, text, found in zip(rows, texts, codes, strict=True):
+        values = found.of(np.array([key.index]))[0]
         tokens = model.vocabulary.draw(row)
-        special = torch.tensor([t.special for t in tokens])
-        size = values.abs() if source.signed else values
-        size = size.masked_fill(special, -torch.inf)
+        size = np.abs(values) if signed else values.copy()
+        size[[t.special for t in tokens]] = -np.inf
         best = int(size.argmax())
         active = bool(size[best] > 0)
         records.append(
@@ -52,6 +50,15 @@ def test_feature(
 
 
 test_feature.__test__ = False  # type: ignore[attr-defined]  # the name is not pytest's
+
+
+def token_ids(model: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of each text, BOS first if the model has one.
+
+    Raises:
+        BadInput: a text has no tokens, or more than the model can read.
+    """
+    return [_ids(model, text, n, len(texts)) for n, text in enumerate(texts)]
 
 
 def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:

@@ -12,7 +12,7 @@ from numba.core import caching
 caching.CacheImpl._locator_classes = []
 import numpy as np
 from core.build.examples import _hash
-from core.build.kernel import compiled
+from core.kernel import compiled
 @compiled()
 def double(x):
     return 2 * x
@@ -24,12 +24,12 @@ print(double(21), int(_hash(np.uint64(1), np.uint64(2))) > 0)
 def test_what_is_compiled_is_announced_and_what_is_cached_is_not(tmp_path):
     """The half minute of a first build has a name on the screen."""
     module = tmp_path / "twice.py"
-    module.write_text("from core.build.kernel import compiled\n@compiled()\ndef double(x):\n    return 2 * x\n")
+    module.write_text("from core.kernel import compiled\n@compiled()\ndef double(x):\n    return 2 * x\n")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
         + """
 import twice
-from core.build.kernel import announcing
+from core.kernel import announcing
 told = []
 with announcing(lambda: told.append(1)):
     twice.double(1)

@@ -1,4 +1,4 @@
-"""What the build's loops are made of: numba's compiler with this project's options, and names for NumPy arrays.
+"""What compiled loops are made of: numba's compiler with this project's options, and names for NumPy arrays.
 
 Loops over non-zeros and over rows of large products are written as loops and compiled: array operations would walk the
 same memory several times, and hold the steps between. The machine code is kept beside the source (or in the user's

@@ -1,0 +1,135 @@
+"""A source's codes of one text: the value of every feature at every token, and what a search asks of them.
+
+An SAE's codes are kept as their non-zeros, a dense source's (neurons, directions) as the matrix that they are. Both
+answer the same questions. Positions count BOS as 0. Pure NumPy. Cost: a sort of a text's non-zeros, or a look at each
+value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64
+
+Where: TypeAlias = Bool[np.ndarray, " tokens"]
+"""The tokens that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The features that are active on some tokens, by index, and where each is strongest."""
+
+    features: Int64[np.ndarray, " n"]
+    values: Float32[np.ndarray, " n"]
+    """Of largest magnitude."""
+    positions: Int64[np.ndarray, " n"]
+    """The first, of several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """The non-zeros, by token and then by feature."""
+
+    tokens: int
+    width: int
+    positions: Int32[np.ndarray, " entries"]
+    features: Int32[np.ndarray, " entries"]
+    values: Float32[np.ndarray, " entries"]
+
+    @property
+    def bytes(self) -> int:
+        """Memory."""
+        return self.positions.nbytes + self.features.nbytes + self.values.nbytes
+
+    def peaks(self, where: Where) -> Peaks:
+        """Every feature's strongest value among the tokens `where`."""
+        kept = where[self.positions]
+        features, values, positions = self.features[kept], self.values[kept], self.positions[kept]
+        order = np.lexsort((positions, -np.abs(values), features))
+        features = features[order]
+        first = order[np.flatnonzero(np.diff(features, prepend=-1))]
+        return Peaks(self.features[kept][first].astype(np.int64), values[first], positions[first].astype(np.int64))
+
+    def of(self, features: Int64[np.ndarray, " k"]) -> Float32[np.ndarray, "k tokens"]:
+        """The values of some features at every token."""
+        found = np.zeros((len(features), self.tokens), np.float32)
+        order = np.argsort(features, kind="stable")
+        at = np.searchsorted(features[order], self.features)
+        there = np.flatnonzero(at < len(features))
+        there = there[features[order][at[there]] == self.features[there]]
+        found[order[at[there]], self.positions[there]] = self.values[there]
+        return found
+
+    def at(self, position: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """(features, values) of one token."""
+        begin, end = np.searchsorted(self.positions, [position, position + 1])
+        return self.features[begin:end].astype(np.int64), self.values[begin:end]
+
+    def parts(self, lengths: Sequence[int]) -> Iterator[Sparse]:
+        """Those of several texts one after another, taken apart."""
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            first, last = np.searchsorted(self.positions, [end - length, end])
+            part = slice(first, last)
+            positions = self.positions[part] - np.int32(end - length)
+            yield Sparse(length, self.width, positions, self.features[part], self.values[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """All values."""
+
+    values: Float32[np.ndarray, "tokens width"]
+
+    @property
+    def tokens(self) -> int:
+        """Of the text."""
+        return int(self.values.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return int(self.values.shape[1])
+
+    @property
+    def bytes(self) -> int:
+        """Memory."""
+        return self.values.nbytes
+
+    def peaks(self, where: Where) -> Peaks:
+        """Every feature's value of largest magnitude among the tokens `where`."""
+        positions = np.flatnonzero(where)
+        some = self.values[positions]
+        if not len(some):
+            return Peaks(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+        best = np.abs(some).argmax(0)
+        values = some[best, np.arange(self.width)]
+        features = np.flatnonzero(values)
+        return Peaks(features, values[features], positions[best[features]])
+
+    def of(self, features: Int64[np.ndarray, " k"]) -> Float32[np.ndarray, "k tokens"]:
+        """The values of some features at every token."""
+        return np.ascontiguousarray(self.values[:, features].T)
+
+    def at(self, position: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """(features, values) of one token."""
+        features = np.flatnonzero(self.values[position])
+        return features, self.values[position, features]
+
+    def parts(self, lengths: Sequence[int]) -> Iterator[Dense]:
+        """Those of several texts one after another, taken apart."""
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            yield Dense(self.values[end - length : end])
+
+
+Codes: TypeAlias = Sparse | Dense
+
+
+def sparse(acts: Float32[np.ndarray, "tokens width"]) -> Sparse:
+    """The non-zeros of a matrix."""
+    positions, features = np.nonzero(acts)
+    tokens, width = acts.shape
+    values = acts[positions, features].astype(np.float32)
+    return Sparse(tokens, width, positions.astype(np.int32), features.astype(np.int32), values)

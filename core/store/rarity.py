@@ -1,0 +1,163 @@
+"""How rare a value of a feature is: on how many of the build's tokens the feature is at least so strong.
+
+Exact over the activation store. A source that is kept without it has the values at certain ranks (core.build.ranks),
+two for each doubling: between two of them the logarithm of the rank is taken to fall evenly, which is at most √2 off,
+and exact at the ranks themselves. A dense source is asked on the side on which the value lies of its mean; within the
+tails that its ranks cover by them, and else by its histogram, evenly within a bin.
+
+Cost: a look at every stored value of the features asked for, or one bisection each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from core.errors import NotAvailable
+from core.kernel import F32, F64, I64, compiled, no_type_check
+from core.records import SourceRecord
+from core.store.layout import RANKS, SourceData
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """A column of lists."""
+
+    offsets: I64
+    flat: F64
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> Lists:
+        """From a column of `features.arrow`."""
+        lengths = pc.list_value_length(column).to_numpy()
+        flat = pc.list_flatten(column).to_numpy().astype(np.float64)
+        return cls(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), flat)
+
+
+class Rarity:
+    """Counts of one source's features."""
+
+    def __init__(self, data: SourceData, source: SourceRecord) -> None:
+        self._data, self._signed = data, source.signed
+        self.tokens = source.tokens
+        self.active: F64 = data.features.column("active").to_numpy().astype(np.float64)
+        self._mean: F64 = data.features.column("mean").to_numpy().astype(np.float64)
+        self._store: tuple[I64, F32] | None = None
+        if not source.signed:
+            try:
+                self._store = data.store_values()
+                return
+            except NotAvailable:
+                pass
+        self._high, self._low = (Lists.of(data.features.column(name)) for name in ("ranked", "ranked_low"))
+        if source.signed:
+            self._bins = Lists.of(data.features.column("histogram"))
+            ends = (data.features.column(f"histogram_{end}").to_numpy() for end in ("low", "high"))
+            self._least, self._most = (end.astype(np.float64) for end in ends)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every count is, and not only those at the ranks that are kept."""
+        return self._store is not None
+
+    def at_least(
+        self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]
+    ) -> Float64[np.ndarray, " n"]:
+        """On how many tokens each feature is as strong as its value or stronger."""
+        counts = np.zeros(len(features))
+        if self._store is not None:
+            _stored(*self._store, features, values, counts)
+        elif not self._signed:
+            _between(self._high.offsets, self._high.flat, self.active, features, values, 1.0, RANKS, counts)
+        else:
+            self._either_side(features, values, counts)
+        return counts
+
+    def share(self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Of all counted tokens, between 0 and 1 and neither: what was never seen is counted as seen once."""
+        return (self.at_least(features, values) + 1) / (self.tokens + 1)
+
+    def percentile(
+        self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]
+    ) -> Float64[np.ndarray, " n"]:
+        """The share of a feature's active tokens (of all, if it is dense) on which it is weaker."""
+        every = np.full(len(features), float(self.tokens)) if self._signed else self.active[features]
+        return 1 - np.minimum(self.at_least(features, values), every) / np.maximum(every, 1)
+
+    def _either_side(self, features: I64, values: F32, counts: F64) -> None:
+        above: Bool[np.ndarray, " n"] = values >= self._mean[features]
+        for side, sign, ranked in ((above, 1.0, self._high), (~above, -1.0, self._low)):
+            if not side.any():
+                continue
+            some, these = features[side], values[side]
+            found = np.zeros(len(some))
+            _binned(self._bins.offsets, self._bins.flat, self._least, self._most, some, these, sign, found)
+            tail = np.zeros(len(some))
+            lengths = np.diff(ranked.offsets)[some]
+            reach = np.where(lengths > 0, ranked.flat[np.maximum(ranked.offsets[1:][some] - 1, 0)], np.inf * sign)
+            inside = sign * these >= sign * reach
+            # the last rank of a tail's grid has nothing after it to lie between
+            _between(ranked.offsets, ranked.flat, None, some, these, sign, RANKS, tail)
+            counts[side] = np.where(inside, tail, np.maximum(found, RANKS[np.maximum(lengths - 1, 0)] * (lengths > 0)))
+
+
+@compiled()
+@no_type_check
+def _stored(offsets: I64, kept: F32, features: I64, values: F32, counts: F64) -> None:
+    for n in range(len(features)):
+        f = features[n]
+        for m in range(offsets[f], offsets[f + 1]):
+            counts[n] += kept[m] >= values[n]
+
+
+@compiled()
+@no_type_check
+def _between(
+    offsets: I64, ranked: F64, last: F64 | None, features: I64, values: F32, sign: float, grid: I64, counts: F64
+) -> None:
+    """Ranks of values among those kept; `last` is the rank of a list's last value where it is not the grid's."""
+    for n in range(len(features)):
+        f = features[n]
+        begin, end = offsets[f], offsets[f + 1]
+        v = sign * values[n]
+        if begin == end or v > sign * ranked[begin]:
+            continue
+        low, high = begin, end  # ranked[low] is at least as strong as v, ranked[high] is not
+        while high - low > 1:
+            middle = (low + high) // 2
+            if sign * ranked[middle] >= v:
+                low = middle
+            else:
+                high = middle
+        first = np.float64(grid[low - begin])
+        if last is not None and low == end - 1:
+            first = last[f]
+        if high == end or sign * ranked[low] == v:
+            counts[n] = first
+            continue
+        second = np.float64(grid[high - begin])
+        if last is not None and high == end - 1:
+            second = last[f]
+        part = (sign * ranked[low] - v) / (sign * ranked[low] - sign * ranked[high])
+        counts[n] = first * (second / first) ** part
+
+
+@compiled()
+@no_type_check
+def _binned(
+    offsets: I64, bins: F64, lows: F64, highs: F64, features: I64, values: F32, sign: float, counts: F64
+) -> None:
+    """Tokens beyond a value by the histogram."""
+    for n in range(len(features)):
+        f = features[n]
+        begin, size = offsets[f], offsets[f + 1] - offsets[f]
+        if size == 0 or highs[f] <= lows[f]:
+            continue
+        at = (values[n] - lows[f]) / (highs[f] - lows[f]) * size
+        for b in range(size):
+            part = min(max(b + 1 - at, 0.0), 1.0)  # of the bin, what lies above
+            counts[n] += bins[begin + b] * (part if sign > 0 else 1 - part)
