@@ -433,7 +433,7 @@ class SearchHit(Shown):
     score: float
     """What the search ranked by."""
     fraction: float
-    """maximum / the feature's largest value on the build's texts (its smallest, for a value below zero)."""
+    """maximum / the feature's largest value on the build's texts, both in size if the source is signed."""
     percentile: float
     """Share of the feature's active tokens on which it is weaker (of all counted tokens, if it is dense)."""
     surprise: float

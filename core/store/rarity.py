@@ -2,8 +2,8 @@
 
 Exact over the activation store. A source that is kept without it has the values at certain ranks (core.build.ranks),
 two for each doubling: between two of them the logarithm of the rank is taken to fall evenly, which is at most √2 off,
-and exact at the ranks themselves. A dense source is asked on the side on which the value lies of its mean; within the
-tails that its ranks cover by them, and else by its histogram, evenly within a bin.
+and exact at the ranks themselves. Of a dense source the size of a value counts, whatever its sign: within the tails
+that its ranks cover by them, and else by its histogram, evenly within a bin.
 
 Cost: a look at every stored value of the features asked for, or one bisection each.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from core.errors import NotAvailable
 from core.kernel import F32, F64, I64, compiled, no_type_check
@@ -45,7 +45,6 @@ class Rarity:
         self._data, self._signed = data, source.signed
         self.tokens = source.tokens
         self.active: F64 = data.features.column("active").to_numpy().astype(np.float64)
-        self._mean: F64 = data.features.column("mean").to_numpy().astype(np.float64)
         self._store: tuple[I64, F32] | None = None
         if not source.signed:
             try:
@@ -67,14 +66,14 @@ class Rarity:
     def at_least(
         self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]
     ) -> Float64[np.ndarray, " n"]:
-        """On how many tokens each feature is as strong as its value or stronger."""
+        """On how many tokens each feature is as strong as its value or stronger (in size, if it is dense)."""
         counts = np.zeros(len(features))
         if self._store is not None:
             _stored(*self._store, features, values, counts)
         elif not self._signed:
             _between(self._high.offsets, self._high.flat, self.active, features, values, 1.0, RANKS, counts)
         else:
-            self._either_side(features, values, counts)
+            self._both_sides(features, np.abs(values), counts)
         return counts
 
     def share(self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
@@ -88,21 +87,17 @@ class Rarity:
         every = np.full(len(features), float(self.tokens)) if self._signed else self.active[features]
         return 1 - np.minimum(self.at_least(features, values), every) / np.maximum(every, 1)
 
-    def _either_side(self, features: I64, values: F32, counts: F64) -> None:
-        above: Bool[np.ndarray, " n"] = values >= self._mean[features]
-        for side, sign, ranked in ((above, 1.0, self._high), (~above, -1.0, self._low)):
-            if not side.any():
-                continue
-            some, these = features[side], values[side]
-            found = np.zeros(len(some))
-            _binned(self._bins.offsets, self._bins.flat, self._least, self._most, some, these, sign, found)
-            tail = np.zeros(len(some))
-            lengths = np.diff(ranked.offsets)[some]
-            reach = np.where(lengths > 0, ranked.flat[np.maximum(ranked.offsets[1:][some] - 1, 0)], np.inf * sign)
-            inside = sign * these >= sign * reach
-            # the last rank of a tail's grid has nothing after it to lie between
-            _between(ranked.offsets, ranked.flat, None, some, these, sign, RANKS, tail)
-            counts[side] = np.where(inside, tail, np.maximum(found, RANKS[np.maximum(lengths - 1, 0)] * (lengths > 0)))
+    def _both_sides(self, features: I64, sizes: F32, counts: F64) -> None:
+        """Adds the tokens with a value of at least such a size, above zero and below."""
+        for sign, ranked in ((1.0, self._high), (-1.0, self._low)):
+            values = np.float32(sign) * sizes
+            tail, rest = np.zeros(len(features)), np.zeros(len(features))
+            _between(ranked.offsets, ranked.flat, None, features, values, sign, RANKS, tail)
+            _binned(self._bins.offsets, self._bins.flat, self._least, self._most, features, values, sign, rest)
+            lengths = np.diff(ranked.offsets)[features]
+            known = np.where(lengths > 0, RANKS[np.maximum(lengths - 1, 0)], 0)  # ranks that the tail covers
+            end = np.append(ranked.flat, 0)[np.maximum(ranked.offsets[1:][features] - 1, 0)]
+            counts += np.where((lengths > 0) & (sign * values >= sign * end), tail, np.maximum(rest, known))
 
 
 @compiled()

@@ -52,8 +52,10 @@ class Facts:
         return str(self._words.column("promotes")[feature].as_py())
 
     def fraction(self, features: NDArray[np.int64], values: NDArray[np.float32]) -> Float64[np.ndarray, " n"]:
-        """Of the largest value, or of the smallest for a value below zero; 0 for a feature that has none."""
-        reach = np.where(values < 0, -self.minimum[features], self.maximum[features])
+        """Of the largest value on the build's texts, in size if the source is signed; 0 for a feature that has none."""
+        reach = self.maximum[features]
+        if self.record.signed:
+            reach = np.maximum(reach, -self.minimum[features])
         return np.divide(np.abs(values), reach, out=np.zeros(len(features)), where=reach > 0)
 
     def measured(
