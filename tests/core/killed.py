@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -81,9 +82,10 @@ def main() -> None:
     while killed < count:
         status = build(config, root, draw.randrange(90))
         whole(root)
-        if status == 0:  # it ended before its moment
-            break
-        killed += 1
+        if status == 0:  # it ended before its moment: from the beginning
+            shutil.rmtree(root)
+        else:
+            killed += 1
     print("killed", killed)
     while build(config, root, None) != 0:
         pass

@@ -72,8 +72,8 @@ def killed(config: Path, root: Path, what: str, count: int) -> str:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(config, expected, place, seed):
-    out = killed(config, place, str(seed), 6)
-    assert int(out.split("killed ")[1].split()[0]) >= 3, out
+    """Twenty kills over the four."""
+    assert "killed 5" in killed(config, place, str(seed), 5)
     assert files(place) == expected
 
 
