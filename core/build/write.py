@@ -70,7 +70,9 @@ def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> So
     with staged(f.folder) as folder:
         grouped = merge(f.chunks, f.source.width, folder / layout.STORE, layout.BATCH)
         _write_prompts(folder / layout.PROMPTS, f)
-        layout.write_batches(folder / layout.FEATURES, _FEATURES, _feature_batches(f, grouped, tell), compact=f.compact)
+        schema = _features_schema(f.compact)
+        batches = _feature_batches(f, grouped, schema, tell)
+        layout.write_batches(folder / layout.FEATURES, schema, batches, compact=f.compact)
         schema = _examples_schema(half=f.compact and _fits_half(grouped), context=f.context)
         batches = _example_batches(f, grouped, schema, tell)
         layout.write_batches(folder / layout.EXAMPLES, schema, batches, compact=f.compact)
@@ -122,6 +124,10 @@ def _write_prompts(path: Path, f: Finished) -> None:
 # -- features.arrow ----------------------------------------------------------------------------------------------------
 
 _L32, _LF, _LI = pa.list_(pa.uint32()), pa.list_(pa.float32()), pa.list_(pa.int32())
+_WITHIN_ONE = {
+    "coordinate_share", "neuron_pearson", "neuron_cosine", "related_pearson", "related_cosine", "near_cosine",
+}  # fmt: skip
+"""Columns of numbers between -1 and 1, for which float16 will do in a compact build."""
 _FEATURES = pa.schema([
     ("active", pa.uint32()), ("maximum", pa.float32()), ("minimum", pa.float32()), ("mean", pa.float64()),
     ("deviation", pa.float64()), ("label", pa.string()), ("promotes", pa.string()),
@@ -136,7 +142,14 @@ _FEATURES = pa.schema([
 ])  # fmt: skip
 
 
-def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float], None]) -> Iterator[pa.RecordBatch]:
+def _features_schema(compact: bool) -> pa.Schema:
+    half = pa.list_(pa.float16())
+    return pa.schema([pa.field(c.name, half) if compact and c.name in _WITHIN_ONE else c for c in _FEATURES])
+
+
+def _feature_batches(
+    f: Finished, grouped: Grouped, schema: pa.Schema, tell: Callable[[float, float], None]
+) -> Iterator[pa.RecordBatch]:
     unembed = weights.Product(f.W_U)
     neighbours = weights.Neighbours(f.source.W_dec.float(), layout.BATCH)
     sums = _sums(f, grouped)
@@ -155,7 +168,7 @@ def _feature_batches(f: Finished, grouped: Grouped, tell: Callable[[float, float
         columns |= _related(f, together, sums, begin, end)
         near, cosine = neighbours(begin)
         columns |= {"near": near, "near_cosine": cosine}
-        yield pa.record_batch([_arrow(columns[c.name], c.type) for c in _FEATURES], schema=_FEATURES)
+        yield pa.record_batch([_arrow(columns[c.name], c.type) for c in schema], schema=schema)
         tell(end / 2, grouped.width)
 
 

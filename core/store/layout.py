@@ -10,7 +10,8 @@
     store/values.npy       [entries] float32
 
 Arrow files are memory-mapped: reading one feature touches a few pages, whatever the width. A compact build (the demo's)
-compresses blocks of `ROWS` rows and keeps the values of example strips in float16, which is a third of the size;
+compresses larger blocks of rows and keeps the values of example strips, and numbers between -1 and 1, in float16, which
+is a third of the size;
 reading a feature then unpacks one block. The store holds every non-zero of the counted tokens; a source without
 `store/` still has its dashboards.
 """
@@ -36,8 +37,10 @@ FEATURES, EXAMPLES, PROMPTS = "features.arrow", "examples.arrow", "prompts.arrow
 STORE = "store"
 BATCH = 1024
 """Features that a build works on at once."""
-ROWS = 64
-"""Rows in one record batch of an Arrow file."""
+ROWS, COMPACT_ROWS = 64, 256
+"""Rows in one record batch of an Arrow file; larger ones compress better."""
+LEVEL = 19
+"""Of zstd: a compact build is made once and copied often."""
 RANKS: NDArray[np.int64] = np.unique(np.round(2.0 ** (np.arange(63) / 2)).astype(np.int64))
 """Ranks, counted from 1, at which `features.arrow` keeps the strongest values of each feature."""
 DAMAGED = (OSError, EOFError, ValueError, LookupError, pa.ArrowException)
@@ -45,11 +48,12 @@ DAMAGED = (OSError, EOFError, ValueError, LookupError, pa.ArrowException)
 
 
 def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, compact: bool) -> None:
-    """Writes record batches as one Arrow file in blocks of `ROWS`; memory is that of one batch."""
-    options = pa.ipc.IpcWriteOptions(compression="zstd" if compact else None)
+    """Writes record batches as one Arrow file in blocks of rows; memory is that of one batch."""
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=LEVEL) if compact else None)
+    rows = COMPACT_ROWS if compact else ROWS
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
         for batch in batches:
-            writer.write_table(pa.Table.from_batches([batch]), max_chunksize=ROWS)
+            writer.write_table(pa.Table.from_batches([batch]), max_chunksize=rows)
 
 
 def regular(path: Path) -> Path:

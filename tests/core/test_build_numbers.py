@@ -345,6 +345,12 @@ def _ranked(listed, scores, k, sign=1):
     assert min(values) >= np.delete(scores, ids).max() - 1e-5
 
 
+@pytest.fixture
+def slack(request):
+    """What numbers between -1 and 1 may be off in a compact build: half a step of float16."""
+    return 2**-12 if "compact" in request.node.callspec.id else 0.0
+
+
 def _related(listed, scores, k, extra=None, tolerance=1e-4):
     """A list is the `k` largest of `scores`, NaN left out; `extra` are the second figures."""
     indices = [r.index for r in listed]
@@ -361,7 +367,7 @@ def _related(listed, scores, k, extra=None, tolerance=1e-4):
         np.testing.assert_allclose([r.cosine for r in listed], extra[indices], atol=tolerance)
 
 
-def test_decoder_coordinates_and_neighbours(case):
+def test_decoder_coordinates_and_neighbours(case, slack):
     _bench, _key, found, _, records = case
     rows = found.W_dec.astype(np.float64)
     near = naive.cosine(rows.T, rows.T)
@@ -369,12 +375,12 @@ def test_decoder_coordinates_and_neighbours(case):
     for i, record in enumerate(records):
         _related(record.alignment, rows[i], 5, tolerance=1e-6)
         shares = [abs(rows[i, r.index]) / np.abs(rows[i]).sum() for r in record.alignment]
-        np.testing.assert_allclose([r.share for r in record.alignment], shares, rtol=1e-5)
+        np.testing.assert_allclose([r.share for r in record.alignment], shares, rtol=1e-5, atol=slack)
         assert i not in [r.index for r in record.neighbours]
-        _related(record.neighbours, near[i], 10, tolerance=1e-5)
+        _related(record.neighbours, near[i], 10, tolerance=1e-5 + slack)
 
 
-def test_correlations(case):
+def test_correlations(case, slack):
     """Over all counted tokens: hook coordinates, and features of the source active together on three tokens or more."""
     bench, key, found, stored, records = case
     acts = (found.acts if bench.source(key).signed else stored)[found.counted].astype(np.float64)
@@ -386,11 +392,11 @@ def test_correlations(case):
         neurons, neurons_cosine = naive.pearson(acts, x), naive.cosine(acts, x)
     for i, record in enumerate(records):
         assert i not in [r.index for r in record.correlated_features]
-        _related(record.correlated_features, features[i], 10, features_cosine[i])
+        _related(record.correlated_features, features[i], 10, features_cosine[i], 1e-4 + slack)
         if bench.source(key).signed:
             assert record.correlated_neurons == ()
         else:
-            _related(record.correlated_neurons, neurons[i], 10, neurons_cosine[i])
+            _related(record.correlated_neurons, neurons[i], 10, neurons_cosine[i], 1e-4 + slack)
 
 
 def test_labels_and_the_table(case):
