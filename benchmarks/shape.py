@@ -22,12 +22,28 @@ SEPARATOR = "\n<|endoftext|>\n"
 
 def write(folder: Path) -> None:
     """Writes `model/`, `sae/` and `texts.txt`; does nothing where they are."""
-    if (folder / "sae" / "cfg.json").is_file():
+    if (folder / "sae" / "sae_weights.safetensors").is_file():
         return
     shutil.rmtree(folder, ignore_errors=True)
     _texts(folder)
     _model(folder / "model")
-    _sae(folder)
+    _sae(folder, HOOK, folder / "sae")
+
+
+def write_layers(folder: Path, layers: int = 12) -> Path:
+    """Writes an SAE before every layer, in `saes/<layer>`, and returns the configuration that builds them all."""
+    write(folder)
+    for layer in range(layers):
+        if not (folder / "saes" / str(layer) / "cfg.json").is_file():
+            _sae(folder, f"blocks.{layer}.hook_resid_pre", folder / "saes" / str(layer))
+    path = folder / "layers.yaml"
+    path.write_text(
+        "model: {id: gpt2-random, path: model}\nsources:\n"
+        + "".join(f"  - {{id: {layer}-res-jb, sae: {{path: saes/{layer}}}}}\n" for layer in range(layers))
+        + f"dataset: {{path: texts.txt}}\nprompts: 16\ncontext: {CONTEXT}\ncut: packed\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def config(folder: Path, tokens: int, name: str = "8-res-jb") -> Path:
@@ -71,8 +87,8 @@ def _model(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
-def _sae(folder: Path) -> None:
-    """Random unit rows; biases from the pre-activations of the first tokens."""
+def _sae(folder: Path, hook: str, target: Path) -> None:
+    """Random unit rows; biases from the pre-activations of the first tokens at a hook."""
     import torch
     from sae_lens import StandardSAE, StandardSAEConfig
     from sae_lens.saes.sae import SAEMetadata
@@ -84,13 +100,12 @@ def _sae(folder: Path) -> None:
     from core.models.capture import capture
 
     model = loading.load(ModelSpec(id="gpt2-random", path=str(folder / "model")), device="cpu", dtype="float32")
-    (folder / "sae").mkdir()
-    (folder / "sae" / "cfg.json").write_text("{}")  # the configuration asks for it
+    (folder / "sae").mkdir(exist_ok=True)
+    (folder / "sae" / "cfg.json").touch()  # the configuration asks for it
     prompts = cut(read_config(config(folder, 64 * CONTEXT)), model.tokenizer, model.bos)
     ids = torch.from_numpy(np.stack(prompts.tokens).astype(np.int64))
-    x = capture(model, ids, [HOOK])[HOOK][:, 1:].flatten(0, 1)
-    shutil.rmtree(folder / "sae")
-    metadata = SAEMetadata(hook_name=HOOK, model_name="gpt2-random")
+    x = capture(model, ids, [hook])[hook][:, 1:].flatten(0, 1)
+    metadata = SAEMetadata(hook_name=hook, model_name="gpt2-random")
     sae = StandardSAE(StandardSAEConfig(d_in=768, d_sae=D_SAE, apply_b_dec_to_input=True, metadata=metadata))
     torch.manual_seed(1)
     with torch.no_grad():
@@ -100,4 +115,5 @@ def _sae(folder: Path) -> None:
         for begin in range(0, D_SAE, 2048):
             before = (x - sae.b_dec) @ sae.W_enc[:, begin : begin + 2048]
             sae.b_enc[begin : begin + 2048] = -before.quantile(1 - L0 / D_SAE, dim=0)
-    sae.save_model(str(folder / "sae"))
+    target.mkdir(parents=True, exist_ok=True)
+    sae.save_model(str(target))
