@@ -1,4 +1,4 @@
-"""A feature's activations: on new text, where the first call for a model loads it, and the ones its build kept."""
+"""Activations: of a feature or a whole source on new text, whose first call loads the model; and those a build kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from api.access import Bench, Json
-from api.bodies import INDEX, MODEL, SOURCE, TEXT, FeatureReference
+from api.bodies import INDEX, MODEL, SOURCE, TEXT, FeatureReference, SourceReference
 from core.interchange import neuronpedia
 
 router = APIRouter(tags=["activations"])
@@ -42,3 +42,18 @@ def new(workbench: Bench, body: NewActivation) -> Json:
 def get(workbench: Bench, body: FeatureReference) -> Json:
     """What `feature` has under `activations`: the ranking and the intervals, strongest first; empty if it is dead."""
     return Json(neuronpedia.activations(workbench.feature(body.key())))
+
+
+class SourceTexts(SourceReference):
+    """A source and one text or a few."""
+
+    customText: Annotated[str | list[str], Field(description="one text, or a list of at most 4", examples=[TEXT])]
+
+
+@router.post("/activation/source", summary="Everything a source gives on new text", response_model=None)
+def source(workbench: Bench, body: SourceTexts) -> Json:
+    """Of each text its `tokens`, and every active feature with `[position, value]` of each token that activates it.
+
+    Positions count BOS as 0; BOS and other special tokens have no values. Three decimals.
+    """
+    return Json(neuronpedia.source_activations(workbench.activations(body.source_key(), body.customText)))

@@ -26,10 +26,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def reply(message: str, status: int) -> JSONResponse:
+def reply(message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
     """One error as JSON; halves of surrogate pairs, which a request can carry and UTF-8 cannot, are shown as “?”."""
     message = message.encode("utf-8", "replace").decode()
-    return JSONResponse({"error": message, "message": message}, status_code=status)
+    return JSONResponse({"error": message, "message": message}, status_code=status, headers=headers)
 
 
 def _workbench_error(request: Request, error: Exception) -> JSONResponse:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import activation, catalog, docs, errors, feature, tokenize
+from api import activation, catalog, docs, errors, feature, search, tokenize
 from api.access import Json
 from api.limit import Limit
+from api.pace import Pace
 from core import __version__
 from core.workbench import Workbench
 
@@ -20,7 +21,8 @@ LOOPBACK = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 """Pages of this machine, on any port, may call the API; others only where the settings name them."""
 
 DESCRIPTION = """Features of sparse autoencoders, as JSON. Paths and fields are Neuronpedia's; indices are strings in
-the JSON and are read as strings or integers. An error is `{"error", "message"}`; the message says what to change."""
+the JSON and are read as strings or integers. An error is `{"error", "message"}`; the message says what to change.
+Routes that run a model answer so many requests a minute of one client; beyond that it is 429, with `Retry-After`."""
 
 
 def create(workbench: Workbench) -> FastAPI:
@@ -35,16 +37,19 @@ def create(workbench: Workbench) -> FastAPI:
         servers=[{"url": "/api"}],
     )
     app.state.workbench = workbench
+    settings = workbench.settings
     app.add_middleware(Limit)
-    origins = workbench.settings.web_origins()
+    app.add_middleware(Pace, a_minute=settings.requests_a_minute, proxies=settings.proxies)
+    origins = settings.web_origins()
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
         allow_origin_regex=LOOPBACK,
         allow_methods=["GET", "POST"],
         allow_headers=["Content-Type", "X-Api-Key"],
+        expose_headers=["Retry-After"],
     )
     errors.install(app)
-    for part in (catalog, feature, activation, tokenize, docs):
+    for part in (catalog, feature, activation, search, tokenize, docs):
         app.include_router(part.router)
     return app

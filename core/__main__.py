@@ -13,13 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from core.errors import WorkbenchError
 from core.interchange import neuronpedia
-from core.records import FeatureRecord, Related, SourceKey, SourceRecord, TestRecord, TokenValue
+from core.records import (
+    FeatureRecord,
+    Measure,
+    Related,
+    SearchHit,
+    SearchRecord,
+    SourceKey,
+    SourceRecord,
+    TestRecord,
+    TokenValue,
+)
 from core.settings import Settings
 from core.terminal import Bar, facts, table, visible
 from core.workbench import Workbench
@@ -69,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     test = verb("test", _test, "a feature on texts")
     test.add_argument("id", metavar="ID", help="<model>/<source>/<index>")
     test.add_argument("texts", nargs="+", metavar="TEXT")
+    _search_verb(verb("search", _search, "the features that a text activates, over all sources of a model"))
     measure = verb("eval", _eval, "how well a source reconstructs: L0, explained variance, CE loss score")
     measure.add_argument("source", metavar="MODEL/SOURCE")
     measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
@@ -76,6 +87,38 @@ def _parser() -> argparse.ArgumentParser:
     check = verb("check", _check, "whether built sources are whole: checksums, counts, structure; exit status 1 if not")
     check.add_argument("sources", nargs="*", metavar="MODEL/SOURCE", help="all of them if none is named")
     return parser
+
+
+def _search_verb(search: argparse.ArgumentParser) -> None:
+    search.add_argument("model", metavar="MODEL")
+    search.add_argument("text", metavar="TEXT")
+    search.add_argument(
+        "--sources", type=_names, default=[], metavar="A,B", help="only these, for example 2-res,3-res; default: all"
+    )
+    search.add_argument("--top", type=int, metavar="N", help="default: 25, with --json 50 as the API has it")
+    search.add_argument(
+        "--tokens", type=_positions, default=[], metavar="I,J", help="rank by the sum over these tokens; BOS is 0"
+    )
+    search.add_argument(
+        "--sort",
+        choices=get_args(Measure),
+        help="the value, the fraction of the feature's maximum, the percentile of its own values, or the surprise: "
+        "-log10 of how rare it is so strong; default: surprise, with --json value as the API has it",
+    )
+    search.add_argument(
+        "--density", type=float, metavar="X", help="leave out features active on a larger share of tokens"
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _positions(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a list of positions such as 3,4") from None
 
 
 def _sources(workbench: Workbench, asked: argparse.Namespace) -> Answer:
@@ -179,6 +222,44 @@ def _test_text(record: TestRecord) -> str:
         if not token.special
     ]
     return f"{record.key}: {head}\n" + table(("position", "token", "value"), rows)
+
+
+def _search(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    """What is left out is what the API takes it to be with --json, and what a person wants to see without."""
+    measure: Measure = asked.sort or ("value" if asked.json else "surprise")
+    record = workbench.search(
+        asked.model,
+        asked.text,
+        sources=workbench.choose(asked.model, asked.sources),
+        measure=measure,
+        combine="sum",
+        positions=asked.tokens,
+        densest=asked.density,
+        top=min(50 if asked.json else 25, workbench.settings.max_results) if asked.top is None else asked.top,
+    )
+    return neuronpedia.search(record), lambda: _search_text(record)
+
+
+def _search_text(record: SearchRecord) -> str:
+    tokens = "  ".join(f"{n} “{visible(t.text)}”" for n, t in enumerate(record.tokens) if not t.special)
+    over = f", summed over tokens {', '.join(map(str, record.positions))}" if record.positions else ""
+    header = ("feature", "name", "token", "at", "value", "of maximum", "percentile", "surprise", "density")
+    counts = [(c.key.source_id, c.layer, c.kind, c.active, c.among, c.own) for c in record.sources]
+    return "\n\n".join(
+        [
+            tokens,
+            f"{len(record.hits)} of {record.total:,} features that are active, by {record.measure}{over}",
+            table(header, [_hit_row(record, hit) for hit in record.hits]),
+            table(("source", "layer", "kind", "active", "of the 25 best", "own token of its 25"), counts),
+        ]
+    )
+
+
+def _hit_row(record: SearchRecord, hit: SearchHit) -> tuple[object, ...]:
+    return (
+        str(hit.key), hit.label, record.tokens[hit.position].text, hit.position, hit.maximum, hit.fraction,
+        hit.percentile, hit.surprise, f"{hit.density:.3%}",
+    )  # fmt: skip
 
 
 def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:

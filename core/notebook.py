@@ -1,34 +1,34 @@
-"""How records look in a notebook, and as data frames; loaded when one is first shown.
+"""How records look in a notebook; loaded when one is first shown.
 
 Self-contained HTML: inline styles only, no script, nothing fetched. A notebook's theme need not be the system's, so no
 media query decides between light and dark: colours are translucent over whatever lies below, and text takes the
 notebook's own. A value is drawn as depth of one hue, of two where values below zero mean something; what a token is
 worth is in its tooltip. Every text of a corpus, a model or a person is escaped by `_esc`, and MathJax is told to leave
-it alone. A feature takes about 15 KiB; examples show a window around the token that they are about.
+it alone. A feature takes about 15 KiB; examples and the hits of a search in a long text show a window around the token
+that they are about.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
+from core import frames
 from core.records import (
-    Example,
+    ByTokenRecord,
     FeatureRecord,
     Histogram,
-    ModelRecord,
-    ReleaseRecord,
-    SourceRecord,
+    SearchHit,
+    SearchRecord,
     TestRecord,
     Token,
     TokenValue,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
+from core.terminal import visible
 
 EXAMPLES, LOGITS = 8, 8
+ROWS = 200
+"""Lines of a plain table."""
 BEFORE, AFTER = 24, 12
 """Tokens shown on either side of the one that an example is about."""
 ACTIVE, RISING, FALLING, BAR = "16,160,118", "74,140,214", "214,88,72", "128,136,140"
@@ -46,7 +46,7 @@ _SIGNS = {"\n": "↵", "\r": "␍", "\t": "⇥"}
 
 
 def to_html(records: Sequence[object]) -> str:
-    """One record, or several of one kind: sources, models and releases as a table, features and tests one by one.
+    """One record, or several of one kind: sources, models and releases as a table, the others one by one.
 
     Raises:
         TypeError: a record of a kind that is not drawn.
@@ -58,11 +58,20 @@ def to_html(records: Sequence[object]) -> str:
         return _page("".join(_feature(record) for record in records if isinstance(record, FeatureRecord)))
     if isinstance(first, TestRecord):
         return _page(_tests([record for record in records if isinstance(record, TestRecord)]))
-    rows = [row for n, record in enumerate(records) for row in _rows(record, n)]
+    if isinstance(first, SearchRecord):
+        return _page("".join(_search(record) for record in records if isinstance(record, SearchRecord)))
+    if isinstance(first, ByTokenRecord):
+        return _page("".join(_by_token(record) for record in records if isinstance(record, ByTokenRecord)))
+    rows = [row for n, record in enumerate(records) for row in frames.rows(record, n)]
+    if not rows:
+        return _page(_soft("none"))
     numbers = {name for name in rows[0] if all(isinstance(row[name], int | float) for row in rows)}
     header = [(name.replace("_", " "), name in numbers) for name in rows[0]]
-    cells = [[f'<span style="white-space:nowrap">{_cell(value)}</span>' for value in row.values()] for row in rows]
-    return _page(_table(header, cells))
+    cells = [
+        [f'<span style="white-space:nowrap">{_cell(value)}</span>' for value in row.values()] for row in rows[:ROWS]
+    ]
+    more = _soft(f"{ROWS:,} of {len(rows):,} rows; to_pandas() has all") if len(rows) > ROWS else ""
+    return _page(_table(header, cells) + more)
 
 
 def _page(body: str) -> str:
@@ -185,6 +194,71 @@ def _tests(records: Sequence[TestRecord]) -> str:
     return _table([("feature", False), ("maximum", True), (f"full depth at {most:.4g}", False)], rows)
 
 
+def _search(record: SearchRecord) -> str:
+    """Each hit: the text with its values, full depth at the feature's own maximum, its name and its numbers."""
+    over = f" summed over tokens {', '.join(map(str, record.positions))}" if record.combine == "sum" else ""
+    over = over if record.positions else ""
+    first = f" from {record.offset + 1:,} on" if record.offset else ""
+    head = f"{len(record.hits):,} of {record.total:,} active features{first}, by {record.measure}{over}"
+    dense = {count.key for count in record.sources if count.kind in {"neurons", "directions"}}
+    header = [
+        ("feature", False), (_clipped(record.text), False), ("value", True), ("of maximum", True), ("percentile", True),
+        ("surprise", True), ("density", True),
+    ]  # fmt: skip
+    rows = [_search_row(record, hit, signed=hit.key.source in dense) for hit in record.hits]
+    body = _table(header, rows) if rows else f"<div>{_soft('No feature that was looked at is active.')}</div>"
+    return f'<div style="margin:4px 0 14px"><div>{_soft(f"{record.model_id}: {head}")}</div>{body}</div>'
+
+
+def _search_row(record: SearchRecord, hit: SearchHit, *, signed: bool) -> list[str]:
+    reach = abs(hit.maximum) / hit.fraction if hit.fraction else abs(hit.maximum)
+    whole = len(record.tokens) <= BEFORE + AFTER
+    cut = slice(0, len(record.tokens)) if whole else slice(max(0, hit.position - BEFORE), hit.position + AFTER + 1)
+    tokens = record.tokens[cut]
+    hues = (RISING if signed else ACTIVE, FALLING)
+    strip = _strip(tokens, hit.values[cut], reach, hues, cut.start, hit.position, breaks=False)
+    ends = ("…" if cut.start else "", "…" if cut.stop < len(record.tokens) else "")
+    name = f'<b>{_visible(hit.label) or "no label"}</b><div style="white-space:nowrap">{_soft(hit.key)}</div>'
+    numbers = [f"{value:.4g}" for value in (hit.maximum, hit.fraction)]
+    numbers += [f"{hit.percentile:.2%}", f"{hit.surprise:.3g}", f"{hit.density:.3%}"]
+    return [name, f'<div style="{_STRIP}">{ends[0]}{strip}{ends[1]}</div>', *numbers]
+
+
+def _by_token(record: ByTokenRecord) -> str:
+    """Each token with its features, and then the features counted over the tokens."""
+    hues = (RISING, FALLING) if any(hit.value < 0 for row in record.rows for hit in row.hits) else (ACTIVE, FALLING)
+    most = max((abs(hit.value) for row in record.rows for hit in row.hits), default=0.0)
+
+    def chip(index: int, label: str, value: float, density: float) -> str:
+        hue, depth = hues[value < 0], 0.08 + 0.57 * (abs(value) / most if most else 0.0)
+        told = visible(f"{value:.4g} · {label} · active on {density:.3%} of tokens")
+        return (
+            f'<span title="{_esc(told)}" style="background:rgba({hue},{depth:.2f});border-radius:3px;padding:1px 4px;'
+            f'white-space:nowrap">{index} {_soft(visible(label.split(" · ")[0]))}</span>'
+        )
+
+    rows = [
+        [
+            str(row.position),
+            f'<code style="white-space:pre;background:none">{_visible(record.tokens[row.position].text)}</code>',
+            " ".join(chip(hit.key.index, hit.label, hit.value, hit.density) for hit in row.hits),
+        ]
+        for row in record.rows
+    ]
+    often = [
+        [str(one.key.index), _visible(one.label), str(one.frequency), f"{one.strength:.4g}", f"{one.density:.3%}"]
+        for one in record.features[:LOGITS]
+    ]
+    counted = [("most frequent", True), ("name", False), ("tokens", True), ("largest value", True), ("density", True)]
+    shown = _table([("", True), (str(record.key), False), ("strongest features", False)], rows)
+    return f'<div style="margin:4px 0 14px">{shown}{_table(counted, often) if often else ""}</div>'
+
+
+def _clipped(text: str) -> str:
+    """The beginning of a text, on one line."""
+    return visible(text if len(text) <= 80 else f"{text[:80]}…")
+
+
 def _strip(
     tokens: Sequence[Token],
     values: Sequence[float],
@@ -223,86 +297,3 @@ def _visible(text: str, *, breaks: bool = False) -> str:
         else _esc(char if char == " " or char.isprintable() else "·")
         for char in text
     )
-
-
-# -- data frames -------------------------------------------------------------------------------------------------------
-
-
-def to_pandas(records: Sequence[object]) -> pd.DataFrame:
-    """The rows of every record, one below the other.
-
-    A source, model or release is a row. A feature is a row for each of its examples: `tokens` and `values` hold lists,
-    so `.explode(["tokens", "values"])` gives a row a token. A test is a row a token.
-
-    Raises:
-        TypeError: a record of a kind that has no rows.
-    """
-    import pandas as pd
-
-    return pd.DataFrame([row for n, record in enumerate(records) for row in _rows(record, n)])
-
-
-def _rows(record: object, number: int) -> Iterator[dict[str, Any]]:
-    for kind, rows in _ROWS.items():
-        if isinstance(record, kind):
-            yield from rows(record, number)
-            return
-    raise TypeError(f"A {type(record).__name__} has no table.")
-
-
-def _source_rows(record: SourceRecord, number: int) -> Iterator[dict[str, Any]]:
-    figures = record.figures
-    yield {
-        "source": str(record.key), "kind": record.kind, "architecture": record.architecture, "hook": record.hook,
-        "layer": record.layer, "width": record.width, "alive": record.alive, "tokens": record.tokens,
-        "l0": figures.l0 if figures else None,
-        "explained_variance": figures.explained_variance if figures else None,
-        "ce_loss_score": figures.ce_loss_score if figures else None,
-        "dataset": record.dataset, "prompts": record.prompts, "context": record.context, "dtype": record.dtype,
-        "release": record.release.name, "has": ", ".join(record.has), "built": record.built,
-    }  # fmt: skip
-
-
-def _model_rows(record: ModelRecord, number: int) -> Iterator[dict[str, Any]]:
-    yield {
-        "model": record.model_id, "name": record.name, "architecture": record.architecture, "layers": record.layers,
-        "d_model": record.d_model, "heads": record.heads, "d_vocab": record.d_vocab, "context": record.context,
-        "parameters": record.parameters, "origin": record.origin,
-    }  # fmt: skip
-
-
-def _release_rows(record: ReleaseRecord, number: int) -> Iterator[dict[str, Any]]:
-    yield {
-        "release": record.name, "creator": record.creator, "description": record.description,
-        "urls": " ".join(record.urls),
-    }  # fmt: skip
-
-
-def _example_rows(record: FeatureRecord, number: int) -> Iterator[dict[str, Any]]:
-    for group in record.groups:
-        for rank, example in enumerate(group.examples, 1):
-            yield {
-                "feature": str(record.key), "group": group.kind, "low": group.low, "high": group.high, "rank": rank,
-                "value": example.value, "token": example.tokens[example.position].text, "position": example.position,
-                "prompt": example.prompt, "document": example.document, "part": example.part,
-                "repeats": example.repeats, "text": _text(example), "tokens": [t.text for t in example.tokens],
-                "values": list(example.values),
-            }  # fmt: skip
-
-
-def _text(example: Example) -> str:
-    return "".join(token.text for token in example.tokens if not token.special)
-
-
-def _token_rows(record: TestRecord, number: int) -> Iterator[dict[str, Any]]:
-    for position, (token, value) in enumerate(zip(record.tokens, record.values, strict=True)):
-        yield {
-            "feature": str(record.key), "text": number, "position": position, "token": token.text, "id": token.id,
-            "special": token.special, "value": value,
-        }  # fmt: skip
-
-
-_ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
-    SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
-    FeatureRecord: _example_rows, TestRecord: _token_rows,
-}  # fmt: skip

@@ -2,8 +2,8 @@
 
 All are frozen and hold plain Python values, so that a page, the API, the command line and a notebook get the same thing
 and may cache it. Nothing here imports torch, and nothing here computes; where a notebook asks, `core.notebook` draws
-them. Positions count the BOS token as 0. An index is an integer everywhere; only Neuronpedia-shaped JSON
-(`core.interchange.neuronpedia`) writes it as a string.
+them, and `core.frames` makes rows of them. Positions count the BOS token as 0. An index is an integer everywhere; only
+Neuronpedia-shaped JSON (`core.interchange.neuronpedia`) writes it as a string.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Shown:
         return notebook.to_html([self])
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a source, model or release, a row an example of a feature, a row a token of a test."""
-        from core import notebook
+        """A row a source, model or release, an example of a feature, a token of a test, a hit of a search."""
+        from core import frames
 
-        return notebook.to_pandas([self])
+        return frames.to_pandas([self])
 
 
 class Records(tuple[T, ...]):
@@ -73,9 +73,9 @@ class Records(tuple[T, ...]):
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows of every record, one below the other; see `Shown.to_pandas`."""
-        from core import notebook
+        from core import frames
 
-        return notebook.to_pandas(self)
+        return frames.to_pandas(self)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -487,6 +487,76 @@ class SearchRecord(Shown):
 
     def __repr__(self) -> str:
         return f"SearchRecord({self.model_id!r}, {self.text!r}, {len(self.hits)} of {self.total} hits)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHit:
+    """A feature that is among the strongest of one token."""
+
+    key: FeatureKey
+    value: float
+    label: str
+    density: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHits:
+    """One token and its strongest features."""
+
+    position: int
+    hits: tuple[TokenHit, ...]
+    """Strongest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recurring:
+    """A feature that is among the strongest of some tokens of a text."""
+
+    key: FeatureKey
+    frequency: int
+    """Of how many."""
+    strength: float
+    """Its largest value on these tokens; of largest magnitude if the source is signed."""
+    position: int
+    """Where that is."""
+    label: str
+    density: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ByTokenRecord(Shown):
+    """Each token of a text with its strongest features in one source."""
+
+    key: SourceKey
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included, if the model has one."""
+    bos: bool
+    """Whether the first token is the model's BOS, put before the text."""
+    rows: tuple[TokenHits, ...]
+    """The tokens that were looked at, in order: special ones only if that was asked for."""
+    features: tuple[Recurring, ...]
+    """Every feature of `rows` once, the most frequent first, of equally frequent ones the strongest."""
+
+    def __repr__(self) -> str:
+        return f"ByTokenRecord({self.key}, {self.text!r}, {len(self.rows)} tokens, {len(self.features)} features)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ActivationsRecord(Shown):
+    """Everything that one source gives on a text."""
+
+    key: SourceKey
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included, if the model has one."""
+    bos: bool
+    """Whether the first token is the model's BOS, put before the text."""
+    entries: tuple[tuple[int, int, float], ...]
+    """(feature, position, value) of every value that is not 0, by feature and then by position."""
+
+    def __repr__(self) -> str:
+        return f"ActivationsRecord({self.key}, {self.text!r}, {len(self.entries)} values)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,17 @@ class Settings(BaseSettings):
     """Texts in one test at most."""
     max_results: int = Field(100, ge=1)
     """Hits of one search at most; more are on its next page."""
+    max_prompts: int = Field(4, ge=1)
+    """Texts of one request that asks for all features at once: a search, features by token, a source's activations."""
+    max_sources: int = Field(256, ge=1)
+    """Sources of one search at most."""
+    max_values: int = Field(1_000_000, ge=1)
+    """Values in the answer to a request for all activations of a source."""
+    requests_a_minute: int = Field(240, ge=0)
+    """Requests of one client to the API's routes that run a model; 0 for no limit."""
+    proxies: int = Field(0, ge=0)
+    """Proxies before the server that are trusted to say whom they speak for: so many addresses of `X-Forwarded-For`,
+    from its end, are theirs. 0 reads no such header, since anybody can write one."""
     max_characters: int = Field(10_000, ge=1)
     """Characters of one text at most; the model's context bounds its tokens."""
 

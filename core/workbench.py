@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from core.catalog.catalog import Catalog
 from core.catalog.manifest import ModelSpec
 from core.catalog.resolve import resolve
-from core.errors import BadInput, NotAvailable, NotFound, WorkbenchError
+from core.errors import BadData, BadInput, NotAvailable, NotFound, WorkbenchError
 from core.models.pool import Pool, Slot
 from core.models.vocabulary import Vocabulary
 from core.records import (
+    ActivationsRecord,
     BuildReport,
+    ByTokenRecord,
     Combine,
     FeatureKey,
     FeatureRecord,
@@ -246,6 +248,9 @@ class Workbench:
         chosen = self._searched(model_id, sources)
         if not 1 <= top <= self.settings.max_results or offset < 0:
             raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
+        for name, value, kinds in (("measure", measure, get_args(Measure)), ("combine", combine, get_args(Combine))):
+            if value not in kinds:
+                raise BadInput(f"{name} is one of {', '.join(kinds)}; there is no “{value}”.")
         model = self._model_slot(model_id).get()
         (ids,) = token_ids(model, [text])
         if wrong := [p for p in positions if not 0 <= p < len(ids)]:
@@ -254,6 +259,65 @@ class Workbench:
         asked = Asked(measure, combine, tuple(sorted(set(positions))), densest, bos, top, offset)
         codes = {self._facts_of(s): found[s.key] for s in chosen}
         return search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=model.bos is not None)
+
+    def by_token(
+        self, key: SourceKey | str, text: str, *, top: int = 10, densest: float | None = 0.01, bos: bool = False
+    ) -> ByTokenRecord:
+        """Each token of a text with its `top` strongest features in one source; see `core.techniques.by_token`.
+
+        Features active on a larger share of tokens than `densest` are left out, and special tokens without `bos`.
+        Raises what `search` does.
+        """
+        from core.techniques.by_token import by_token
+        from core.techniques.feature_test import token_ids
+
+        (text,) = self._texts(text)
+        key = _source(key)
+        (source,) = self._searched(key.model_id, [key])
+        if not 1 <= top <= self.settings.max_results:
+            raise BadInput(f"top is 1 to {self.settings.max_results}.")
+        model = self._model_slot(key.model_id).get()
+        (ids,) = token_ids(model, [text])
+        (found,) = self._reader(key.model_id)([ids], [key], patience=self.settings.patience)
+        tokens = model.vocabulary.draw(ids)
+        rows, features = by_token(self._facts_of(source), found[key], tokens, top=top, densest=densest, bos=bos)
+        return ByTokenRecord(key=key, text=text, tokens=tokens, bos=model.bos is not None, rows=rows, features=features)
+
+    def activations(self, key: SourceKey | str, texts: Sequence[str] | str) -> Records[ActivationsRecord]:
+        """Every value that a source gives on a few texts; a record a text.
+
+        Raises what `search` does; `BadInput` also if there is more than one answer should hold.
+        """
+        from core.techniques.activations import activations
+        from core.techniques.feature_test import token_ids
+
+        texts, key = self._prompts(texts), _source(key)
+        self._searched(key.model_id, [key])
+        model = self._model_slot(key.model_id).get()
+        rows = token_ids(model, texts)
+        found = self._reader(key.model_id)(rows, [key], patience=self.settings.patience)
+        entries = activations([one[key] for one in found], most=self.settings.max_values)
+        return Records(
+            ActivationsRecord(
+                key=key, text=text, tokens=model.vocabulary.draw(row), bos=model.bos is not None, entries=own
+            )
+            for text, row, own in zip(texts, rows, entries, strict=True)
+        )
+
+    def read(self, model_id: str, texts: Sequence[str], sources: Sequence[SourceKey | str] = ()) -> None:
+        """Reads a few texts together, so that what is then asked of each, a search for one, is a look-up.
+
+        Raises what `search` does; `BadInput` also for more texts or sources than one request may have.
+        """
+        texts, chosen = self._prompts(texts), self._searched(model_id, sources)
+        if len(chosen) > self.settings.max_sources:
+            raise BadInput(f"{len(chosen)} sources are too many at once: at most {self.settings.max_sources}.")
+        if len(texts) == 1:  # whoever asks next would wait as long, and reads it then
+            return
+        from core.techniques.feature_test import token_ids
+
+        rows = token_ids(self._model_slot(model_id).get(), texts)
+        self._reader(model_id)(rows, [source.key for source in chosen], patience=self.settings.patience)
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
@@ -350,6 +414,27 @@ class Workbench:
         """The sources of a model that new texts can be run through."""
         return Records(s for s in self.sources(model_id=model_id) if {"weights", "dashboards"} <= set(s.has))
 
+    def choose(self, model_id: str, names: Sequence[str] = (), *, set_name: str = "") -> tuple[SourceKey, ...]:
+        """The sources of a model that `names` says, as `2-res` or `<model>/2-res`; without any, those of a set.
+
+        Empty if neither is said. Raises `NotFound` for an unknown set, `BadInput` for a source that is not of it.
+        """
+        keys = tuple(SourceKey.parse(name) if "/" in name else SourceKey(model_id, name) for name in names)
+        if not set_name:
+            return keys
+        own = self.sources(model_id=self.model(model_id).model_id)
+        members = [source.key for source in own if set_name in _sets(source.key)]
+        if not members:
+            there = ", ".join(sorted({source.key.set_name for source in own}))
+            raise NotFound(f"{model_id} has no source set “{set_name[:96]}” here. It has: {there}.")
+        if strangers := [key for key in keys if set_name not in _sets(key)]:
+            raise BadInput(f"{strangers[0]} is not of the source set {set_name}. Name a source of it, or no set.")
+        can = {source.key for source in self.searchable(model_id)}
+        found = keys or tuple(key for key in members if key in can)
+        if not found:
+            raise NotAvailable(f"No source of {set_name} has its weights here, so no text can be run through them.")
+        return found
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _searched(self, model_id: str, sources: Sequence[SourceKey | str]) -> Sequence[SourceRecord]:
@@ -411,6 +496,12 @@ class Workbench:
                 )
         return texts
 
+    def _prompts(self, texts: Sequence[str] | str) -> list[str]:
+        texts = self._texts(texts)
+        if len(texts) > self.settings.max_prompts:
+            raise BadInput(f"{len(texts)} texts are too many at once: at most {self.settings.max_prompts}.")
+        return texts
+
     def _vocabulary(self, model_id: str) -> Vocabulary:
         manifest, folder = self.catalog.model(model_id)
         path = folder / "vocabulary.arrow"
@@ -468,7 +559,13 @@ class Workbench:
             if weights.path:
                 weights = replace(weights, path=str((entry.root / weights.path).resolve()))
             model = self._model_slot(source.key.model_id).get()
-            return Encoder(dictionary.load(weights, model, hook=source.hook, device=self.settings.device))
+            found = dictionary.load(weights, model, hook=source.hook, device=self.settings.device)
+            if found.width != source.width:
+                raise BadData(
+                    f"{source.key} was built with {source.width} features, and its weights have {found.width} now. "
+                    "Build it again."
+                )
+            return Encoder(found)
 
         mark = (entry.folder / "source.json").stat().st_mtime_ns
         return self._pool.slot(str(source.key), mark, load)
@@ -481,6 +578,11 @@ def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:
 
 def _source(key: SourceKey | str) -> SourceKey:
     return key if isinstance(key, SourceKey) else SourceKey.parse(key)
+
+
+def _sets(key: SourceKey) -> set[str]:
+    """What a set is called of which the source is: without its suffix, or with it, as Neuronpedia's client says."""
+    return {key.set_name, key.source_id.split("-", 1)[1]}
 
 
 def _feature(key: FeatureKey | str) -> FeatureKey:

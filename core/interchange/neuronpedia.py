@@ -3,8 +3,9 @@
 Keys and meanings follow its API (an index and a data index are strings there, and `layer` is the source id). What
 differs on purpose: every index into `tokens` counts in the list that is given, after BOS has been dropped; correlated
 features are filled in; and an activation also names its source as `source`, and has no `binContains` where it belongs
-to no interval, since its Python client asks for both. Costs a walk over the record (1 to 2 ms a feature); nothing is
-computed from tensors.
+to no interval, since its Python client asks for both. The three answers that are about all features (`search-all`,
+`search-topk-by-token`, `activation/source`) keep BOS among their tokens, as there, so that a position is the prompt's.
+Costs a walk over the record (1 to 2 ms a feature); nothing is computed from tensors.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from core.interchange import directory
 from core.records import (
+    ActivationsRecord,
+    ByTokenRecord,
     Example,
     ExampleGroup,
     FeatureKey,
@@ -22,6 +25,8 @@ from core.records import (
     Figures,
     Histogram,
     Related,
+    SearchHit,
+    SearchRecord,
     SourceKey,
     SourceRecord,
     TestRecord,
@@ -45,6 +50,9 @@ UNUSED: Json = {
     "logitContributions": None,
 }
 """Fields of an activation that belong to attention heads and to accounts, with the values that mean “none”."""
+
+DIGITS = 3
+"""Decimals of `activation/source`, which sends very many numbers."""
 
 Drawn = Callable[[Example], Json]
 
@@ -113,6 +121,118 @@ def tokens(drawn: Sequence[Token], *, bos: bool) -> Json:
         "tokens": [token.id for token in drawn],
         "tokenStrings": [token.text for token in drawn],
         "prependBos": bos,
+    }
+
+
+def search(record: SearchRecord, *, ignore_bos: bool = True) -> Json:
+    """The answer of `POST /api/search-all` for one text; `ignore_bos`: the values of special tokens read 0.
+
+    `maxValue` is over the whole text, as in Neuronpedia, whichever tokens were chosen to sort by; what is ours
+    (`fraction`, `percentile`, `surprise`) is about the chosen tokens, at `position`.
+    """
+    silent = {n for n, token in enumerate(record.tokens) if token.special} if ignore_bos else set()
+    return {
+        "modelId": record.model_id,
+        "tokens": [token.text for token in record.tokens],
+        "result": [_hit(hit, silent) for hit in record.hits],
+        "sortIndexes": list(record.positions),
+        "measure": record.measure,
+        "combine": record.combine,
+        "offset": record.offset,
+        "total": record.total,
+        "exact": record.exact,
+        "sources": [
+            {
+                "sourceId": count.key.source_id, "kind": count.kind, "layer": count.layer, "active": count.active,
+                "among": count.among, "own": count.own,
+            }
+            for count in record.sources
+        ],
+    }  # fmt: skip
+
+
+def _hit(hit: SearchHit, silent: set[int]) -> Json:
+    """One feature's activation, and how unusual it is."""
+    values = [0.0 if n in silent else value for n, value in enumerate(hit.values)]
+    peak = max(range(len(values)), key=lambda n: abs(values[n]))
+    return {
+        "modelId": hit.key.model_id,
+        "layer": hit.key.source_id,
+        "index": str(hit.key.index),
+        "maxValue": values[peak],
+        "maxValueIndex": peak,
+        "values": values,
+        "dfaValues": [],
+        "dfaTargetIndex": None,
+        "dfaMaxValue": None,
+        "neuron": _neuron(hit.key, hit.label, hit.density) | {"promotes": hit.promotes},
+        "score": hit.score,
+        "position": hit.position,
+        "fraction": hit.fraction,
+        "percentile": hit.percentile,
+        "surprise": hit.surprise,
+        "density": hit.density,
+        "label": hit.label,
+    }
+
+
+def by_token(record: ByTokenRecord) -> Json:
+    """The answer of `POST /api/search-topk-by-token` for one text: a row a token that was looked at.
+
+    `features` is ours: the same features counted over the tokens.
+    """
+    return {
+        "source": record.key.source_id,
+        "tokens": [token.text for token in record.tokens],
+        "results": [
+            {
+                "position": row.position,
+                "token": record.tokens[row.position].text,
+                "isSpecial": record.tokens[row.position].special,
+                "topFeatures": [
+                    {
+                        "featureIndex": hit.key.index,
+                        "activationValue": hit.value,
+                        "feature": _neuron(hit.key, hit.label, hit.density),
+                    }
+                    for hit in row.hits
+                ],
+            }
+            for row in record.rows
+        ],
+        "features": [
+            {
+                "featureIndex": one.key.index, "frequency": one.frequency, "strength": one.strength,
+                "position": one.position, "density": one.density, "label": one.label,
+            }
+            for one in record.features
+        ],
+    }  # fmt: skip
+
+
+def source_activations(records: Sequence[ActivationsRecord]) -> Json:
+    """The answer of `POST /api/activation/source`: of each text, every active feature with its places and values."""
+    return {"results": [_active(record) for record in records]}
+
+
+def _active(record: ActivationsRecord) -> Json:
+    special = {n for n, token in enumerate(record.tokens) if token.special}
+    features: dict[str, list[tuple[int, float]]] = {}
+    for feature, position, value in record.entries:
+        if position not in special:
+            features.setdefault(str(feature), []).append((position, round(value, DIGITS)))
+    return {"tokens": [token.text for token in record.tokens], "activeFeatures": features}
+
+
+def _neuron(key: FeatureKey, label: str, density: float) -> Json:
+    """What a list of features says of each; `feature` has the rest."""
+    return {
+        "modelId": key.model_id,
+        "layer": key.source_id,
+        "index": str(key.index),
+        "frac_nonzero": density,
+        "label": label,
+        "explanations": [],
     }
 
 

@@ -22,10 +22,12 @@ TEXTS = ["It’s a fine day 🙂 in Zürich", "</script> &amp; \u2028 “Paris�
 
 CALLS = """
 import dataclasses, json, sys
-from neuronpedia import ActivationRequest, FeatureRequest, SAEFeatureRequest, SourceSetRequest
+from neuronpedia import ActivationRequest, FeatureRequest, SAEFeatureRequest, SourceSetRequest, SteerCompletionRequest
 from neuronpedia.np_feature import Feature
 from neuronpedia.np_sae_feature import SAEFeature
 from neuronpedia.np_source_set import SourceSet
+from neuronpedia.requests.source_activation_request import SourceActivationRequest
+from neuronpedia.requests.topk_by_token_request import TopKByTokenRequest
 
 model, source, index, texts = json.loads(sys.argv[1])
 def plain(value):
@@ -46,9 +48,16 @@ answers = {
     "SourceSet.get": plain(SourceSet.get(model, source.split("-", 1)[1])),
     "no feature": refused(FeatureRequest().get, model, source, 10**6),
     "no text": refused(ActivationRequest().compute_activation_for_text, model, source, index, " "),
-    "no counterpart": refused(ActivationRequest().compute_all_source_activations_for_text, model, source, "a"),
+    "all of a source": ActivationRequest().compute_all_source_activations_for_text(model, source, texts),
+    "search": plain(SourceActivationRequest().compute_top_features_for_text(model, source, texts[0])),
+    "searches": plain(SourceActivationRequest().compute_top_features_for_texts(
+        model, [source], texts, sort_results_by_activations_at_token_indexes=[3, 10, 2], num_results=5)),
+    "by token": plain(TopKByTokenRequest().compute_top_features_by_token_for_text(model, source, texts[0])),
+    "by token, several": [plain(one) for one in
+        TopKByTokenRequest().compute_top_features_by_token_for_texts(model, source, texts, num_results=3)],
+    "no counterpart": refused(SteerCompletionRequest().steer, model, [], "a"),
 }
-print("ANSWERS" + json.dumps(answers))
+print("ANSWERS" + json.dumps(answers, default=lambda model: model.model_dump()))
 """
 
 
@@ -109,6 +118,36 @@ def test_it_reads_a_source_set(answers):
     assert (found["name"], found["model_id"], found["description"]) == ("res", "tiny", "For tests.")
     assert found["sources"] == [{"id": "1-res", "model_id": "tiny", "set_name": "res"}]
     assert answers["SourceSet.get"] == found
+
+
+def test_it_searches(answers, bench):
+    record = bench.search("tiny", TEXTS[0], sources=[tiny.SAE], measure="value", top=20)
+    assert [(a["source"], int(a["index"])) for a in answers["search"]] == [("1-res", h.key.index) for h in record.hits]
+    for found, hit in zip(answers["search"], record.hits, strict=True):
+        assert found["tokens"] == [token.text for token in record.tokens]
+        assert found["values"][1:] == pytest.approx(hit.values[1:], abs=1e-5)
+    assert len(answers["searches"]) == 2
+    for found, text in zip(answers["searches"], TEXTS, strict=True):
+        sums = [sum(one["values"][i] for i in (2, 3, 10)) for one in found]
+        assert sums == sorted(sums, reverse=True) and len(found) == 5
+        assert all("".join(one["tokens"][1:]) == text for one in found)
+
+
+def test_it_asks_token_by_token(answers, bench):
+    record = bench.by_token(tiny.SAE, TEXTS[0], top=5, densest=None)
+    assert [row["position"] for row in answers["by token"]] == [row.position for row in record.rows]
+    for found, row in zip(answers["by token"], record.rows, strict=True):
+        assert [int(f["feature"]["index"]) for f in found["topFeatures"]] == [hit.key.index for hit in row.hits]
+    assert [len(rows) for rows in answers["by token, several"]] == [
+        len(bench.by_token(tiny.SAE, text).rows) for text in TEXTS
+    ]
+
+
+def test_it_asks_for_all_of_a_source(answers, bench):
+    for found, record in zip(answers["all of a source"], bench.activations(tiny.SAE, TEXTS), strict=True):
+        assert found["tokens"] == [token.text for token in record.tokens]
+        there = {(int(i), p) for i, places in found["activeFeatures"].items() for p, _ in places}
+        assert there == {(f, p) for f, p, _ in record.entries if not record.tokens[p].special}
 
 
 def test_it_understands_a_refusal(answers):

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from api import limit, server
+from core.settings import Settings
+from core.workbench import Workbench
 
-PATHS = ["/features", "/features-offset", "/activation/new", "/activation/get", "/tokenize", "/global"]
+PATHS = [
+    "/features", "/features-offset", "/activation/new", "/activation/get", "/activation/source", "/search-all",
+    "/search-topk-by-token", "/tokenize", "/global",
+]  # fmt: skip
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 anything = st.recursive(
@@ -28,6 +33,14 @@ near = {
     "maxActsToReturn": st.integers(-2, 5) | anything,
     "customText": st.text(max_size=30) | st.lists(st.text(max_size=10), max_size=3) | anything,
     "prompt": st.text(max_size=40) | anything,
+    "text": st.text(max_size=30) | st.lists(st.text(max_size=10), max_size=6) | anything,
+    "sourceSet": st.sampled_from(["res", "neurons", "", None]) | anything,
+    "selectedLayers": st.lists(st.sampled_from(["1-res", "0-neurons", "tiny/1-res", "9-x"]), max_size=3) | anything,
+    "sortIndexes": st.lists(st.integers(-1, 12), max_size=4) | anything,
+    "densityThreshold": st.floats() | anything,
+    "numResults": st.integers(-1, 120) | anything,
+    "measure": st.sampled_from(["value", "fraction", "percentile", "surprise"]) | anything,
+    "combine": st.sampled_from(["max", "sum"]) | anything,
     "prependBos": st.booleans() | anything,
     "ignoreBos": st.booleans() | anything,
 }
@@ -41,8 +54,9 @@ nearly = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def client(bench):
-    return TestClient(server.create(bench), raise_server_exceptions=False)
+def client(tiny_root):
+    unlimited = Settings(data=tiny_root, demo=None, requests_a_minute=0)
+    return TestClient(server.create(Workbench(unlimited)), raise_server_exceptions=False)
 
 
 def check(response):
@@ -57,6 +71,20 @@ def check(response):
 @QUICK
 @given(body=nearly | st.lists(nearly, max_size=3) | anything)
 def test_bodies(client, path, body):
+    check(client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"}))
+
+
+asking = st.fixed_dictionaries(
+    {"modelId": st.just("tiny"), "text": near["text"]},
+    optional={name: near[name] for name in near.keys() - {"modelId", "text"}} | {"source": sources},
+)
+
+
+@pytest.mark.parametrize("path", ["/search-all", "/search-topk-by-token"])
+@QUICK
+@given(body=asking)
+def test_searches(client, path, body):
+    """Of a real model, so that more of them come as far as the model."""
     check(client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"}))
 
 

@@ -8,7 +8,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from starlette.testclient import TestClient
 
+from api import server
 from core import __main__ as cli
 from core.interchange import neuronpedia
 from core.terminal import Bar, table, visible
@@ -82,9 +84,51 @@ def test_test(run):
     assert len(json.loads(out)) == 2
 
 
+def test_a_search_with_json_is_the_apis(run, bench):
+    text = "It’s Paris 🙂"
+    client = TestClient(server.create(bench))
+
+    def api(**more):
+        return client.post("/search-all", json={"modelId": "tiny", "text": text} | more).json()
+
+    status, out, _ = run("search", "tiny", text, "--json")
+    assert status == 0 and json.loads(out) == api()
+    options = ("--sources", "1-res,tiny/0-neurons", "--top", "7", "--tokens", "3,2", "--sort", "fraction")
+    _, out, _ = run("search", "tiny", text, *options, "--density", "0.5", "--json")
+    more = {"numResults": 7, "sortIndexes": [2, 3], "measure": "fraction", "densityThreshold": 0.5}
+    assert json.loads(out) == api(selectedLayers=["1-res", "0-neurons"], **more)
+
+
+def test_a_search_for_a_person(run, bench):
+    text = "It’s\nParis 🙂"
+    status, out, _ = run("search", "tiny", text, "--top", "5")
+    assert status == 0 and "by surprise" in out and "“↵”" in out
+    found = bench.search("tiny", text, combine="sum", top=5)
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("tiny/")] == [
+        str(h.key) for h in found.hits
+    ]
+    assert "1-res" in out.rsplit("\n\n", 1)[1], "how each source takes part"
+    _, out, _ = run("search", "tiny", text, "--tokens", "1, 2", "--sort", "value", "--sources", "1-res")
+    assert "by value, summed over tokens 1, 2" in out and "0-neurons" not in out
+
+
+@pytest.mark.parametrize("options", [("--tokens", "1,x"), ("--sort", "loudness"), ("--top", "many")])
+def test_an_option_that_cannot_be_read(run, options):
+    with pytest.raises(SystemExit) as stopped:
+        run("search", "tiny", "x", *options)
+    assert stopped.value.code == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("search", "other", "x"),
+        ("search", "tiny", " "),
+        ("search", "tiny", "x", "--sources", "9-res"),
+        ("search", "tiny", "x", "--sources", "nonsense"),
+        ("search", "tiny", "x", "--tokens", "2"),
+        ("search", "tiny", "x", "--top", "0"),
+        ("search", "tiny", "word " * 70),
         ("feature", "nonsense"),
         ("feature", "tiny/1-res/64"),
         ("feature", "tiny/8-res/1"),

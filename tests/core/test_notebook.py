@@ -81,6 +81,59 @@ def test_tests_share_a_scale(tested):
     assert Checked(tested[0]._repr_html_()).text
 
 
+def test_a_search_shows_each_hit(bench):
+    record = bench.search("tiny", "My fellow citizens, Zürich 🙂", top=8)
+    page = Checked(record._repr_html_())
+    assert f"8 of {record.total:,} active features, by surprise" in page.text
+    for hit in record.hits:
+        assert str(hit.key) in page.text and f"{hit.maximum:.4g}" in page.text and f"{hit.surprise:.3g}" in page.text
+        assert f"{hit.maximum:.4g} at position {hit.position}" in page.titles
+    assert page.text.count("My fellow citizens, Zürich 🙂") == 9, "the heading, and the text of each hit"
+    assert record.text in Checked(Records([record, record])._repr_html_()).text
+    chosen = Checked(bench.search("tiny", "a b c", positions=[1, 2], combine="sum", offset=5)._repr_html_()).text
+    assert "from 6 on, by surprise summed over tokens 1, 2" in chosen
+    assert "No feature" in Checked(bench.search("tiny", "a", offset=9999)._repr_html_()).text
+    assert str(record.hits[0].key) in Checked(record.hits[0]._repr_html_()).text
+    long = bench.search("tiny", "and " * 40, top=1)
+    assert "…" in Checked(long._repr_html_()).text and len(long._repr_html_()) < 12_000
+
+
+def test_a_search_as_a_frame(bench):
+    record = bench.search("tiny", "My fellow citizens, Zürich 🙂", top=8, offset=3)
+    frame = record.to_pandas()
+    assert frame["feature"].tolist() == [str(hit.key) for hit in record.hits]
+    assert frame["rank"].tolist() == list(range(4, 12))
+    for name, field in (("value", "maximum"), ("surprise", "surprise"), ("fraction", "fraction"), ("label", "label")):
+        assert frame[name].tolist() == [getattr(hit, field) for hit in record.hits]
+    tokens = frame.explode(["tokens", "values"])
+    assert len(tokens) == 8 * len(record.tokens)
+    assert all(row["tokens"][row["position"]] == row["token"] for _, row in frame.iterrows())
+    assert record.hits[0].to_pandas()["value"].tolist() == [record.hits[0].maximum]
+
+
+def test_features_by_token(bench):
+    record = bench.by_token(tiny.SAE, "My fellow citizens", top=4, densest=None)
+    page = Checked(record._repr_html_())
+    assert all(record.tokens[row.position].text in page.text for row in record.rows)
+    hits = [hit for row in record.rows for hit in row.hits]
+    assert hits and all(any(title.startswith(f"{hit.value:.4g} · ") for title in page.titles) for hit in hits)
+    frame = record.to_pandas()
+    assert frame["feature"].tolist() == [str(hit.key) for hit in hits]
+    assert frame["value"].tolist() == [hit.value for hit in hits]
+    assert notebook.FALLING in bench.by_token(tiny.NEURONS, "My fellow", densest=None)._repr_html_()
+
+
+def test_all_activations_of_a_source(bench):
+    found = bench.activations(tiny.SAE, ["My fellow citizens", "a"])
+    frame = found.to_pandas()
+    assert frame["value"].tolist() == [value for record in found for _, _, value in record.entries]
+    assert Checked(found._repr_html_()).text
+    many = bench.activations(tiny.NEURONS, "My fellow citizens")
+    page = Checked(many._repr_html_())
+    assert f"200 of {len(many[0].entries):,} rows" in page.text
+    assert Checked(replace(found[0], entries=())._repr_html_()).text == "none"
+
+
 def test_sources_models_and_releases_are_tables(bench):
     page = Checked(bench.sources()._repr_html_())
     assert all(part in page.text for part in ("tiny/1-res", "tiny/0-neurons", "blocks.1.hook_resid_pre"))
@@ -90,14 +143,22 @@ def test_sources_models_and_releases_are_tables(bench):
     assert Checked(Records()._repr_html_()).text == "none"
 
 
-def test_text_from_outside_is_data(record, tested):
+def test_text_from_outside_is_data(bench, record, tested):
     token = Token(5, EVIL)
     example = replace(record.groups[0].examples[0], tokens=(token,) * 4, values=(0.0, 1.0, 2.0, 0.0), position=2)
     group = replace(record.groups[0], examples=(example,))
     feature = replace(record, label=EVIL, top_logits=(TokenValue(token, 1.0),), groups=(group,))
     test = replace(tested[0], tokens=(token, token), values=(0.0, 1.0), position=1, text=EVIL)
     source = replace(record.source, dataset=EVIL, hook=EVIL, release=replace(record.source.release, name=EVIL))
-    for shown in (feature, test, Records([source]), replace(feature, source=source)):
+    search = bench.search("tiny", "x", top=1)
+    hit = replace(search.hits[0], label=EVIL, promotes=EVIL, values=(0.0, 1.0), position=1)
+    search = replace(search, text=EVIL, tokens=(token, token), hits=(hit,))
+    by_token = bench.by_token(tiny.SAE, "x", densest=None)
+    rows = tuple(replace(row, hits=tuple(replace(h, label=EVIL) for h in row.hits)) for row in by_token.rows)
+    often = tuple(replace(one, label=EVIL) for one in by_token.features)
+    by_token = replace(by_token, tokens=(token, token), rows=rows, features=often)
+    whole = replace(bench.activations(tiny.SAE, "x")[0], tokens=(token, token))
+    for shown in (feature, test, Records([source]), replace(feature, source=source), search, hit, by_token, whole):
         page = Checked(shown._repr_html_())
         assert EVIL in page.text
         assert not page.tags & {"script", "a", "img", "style"}
@@ -107,10 +168,13 @@ def test_text_from_outside_is_data(record, tested):
         assert "mathjax_ignore" in shown._repr_html_()
 
 
-def test_control_characters_and_half_characters(tested):
+def test_control_characters_and_half_characters(bench, tested):
     tokens = (Token(1, "a\u202eb\x1b\0"), Token(2, "", partial=True), Token(3, "🙂"), Token(4, "\n\t\r"))
     page = Checked(replace(tested[0], tokens=tokens, values=(1.0, 2.0, 0.0, 1.0), position=1)._repr_html_())
     assert not re.search(r"[\u202e\x1b\0]", page.text)
+    search = bench.search("tiny", "x", top=1)
+    page_of_search = Checked(replace(search, text="a\u202eb\x1b\0")._repr_html_())
+    assert not re.search(r"[\u202e\x1b\0]", page_of_search.text)
     assert "a·b··" in page.text and "▯" in page.text and "🙂" in page.text and "↵\n⇥␍" in page.text
 
 

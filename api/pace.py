@@ -1,0 +1,103 @@
+"""A limit to how often one client may have a model run: 429 beyond it, with when to try again.
+
+A client is an address; of IPv6 the network that one customer has (/64). Each may send so many requests at once and then
+as many a minute. What is kept is one number a client, for the latest few thousand clients, in this process: two
+instances count apart.
+
+An address is taken from `X-Forwarded-For` only as far as the settings say how many proxies are trusted, counted from
+its end, where each proxy writes whom it speaks for; everything before that is the client's own claim.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import reply
+
+PATHS = {"/activation/new", "/activation/source", "/search-all", "/search-topk-by-token"}
+"""The routes that run a model."""
+CLIENTS = 4096
+"""Clients remembered; beyond them whoever was quiet longest is forgotten."""
+MINUTE = 60.0
+
+
+class Pace:
+    """ASGI middleware: counts the requests to `PATHS`; 0 a minute means no limit."""
+
+    def __init__(
+        self, app: ASGIApp, *, a_minute: int, proxies: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app, self._a_minute, self._proxies, self._clock = app, a_minute, proxies, clock
+        self._busy_until: OrderedDict[str, float] = OrderedDict()  # only the server's one loop comes here
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http" or not self._a_minute or _path(scope) not in PATHS:
+            return await self._app(scope, receive, send)
+        wait = self._wait(client(scope, self._proxies))
+        if not wait:
+            return await self._app(scope, receive, send)
+        seconds = math.ceil(wait)
+        message = (
+            f"Too many requests: at most {self._a_minute:,} a minute run a model here. "
+            f"Try again in {seconds} second{'s' * (seconds != 1)}."
+        )
+        return await reply(message, 429, {"Retry-After": str(seconds)})(scope, receive, send)
+
+    def _wait(self, who: str) -> float:
+        """Seconds until `who` may send another one; 0, and this one is counted, if that is now."""
+        now, each = self._clock(), MINUTE / self._a_minute
+        until = max(now, self._busy_until.get(who, 0.0)) + each  # when all that was sent is paid off
+        if (over := until - now - MINUTE) > 1e-6:
+            return over
+        self._busy_until[who] = until
+        self._busy_until.move_to_end(who)
+        if len(self._busy_until) > CLIENTS:
+            self._busy_until.popitem(last=False)
+        return 0.0
+
+
+def client(scope: Scope, proxies: int) -> str:
+    """Whom a request is counted for."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    own = _network(peer) or peer
+    chain = [part.strip() for value in Headers(scope=scope).getlist("x-forwarded-for") for part in value.split(",")]
+    if proxies and len(chain) >= proxies:
+        return _network(chain[-proxies]) or own
+    if peer and peer in {_bare(part) for part in chain}:
+        # The server below us believes the header of whoever connects from this machine, and has put the claim in the
+        # peer's place. Nobody said that it is to be believed, so all such share one count.
+        return "forwarded"
+    return own
+
+
+def _network(address: str) -> str:
+    """What one customer has: an IPv4 address, or the /64 of an IPv6 one; empty if it is neither."""
+    try:
+        found = ipaddress.ip_address(_bare(address))
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
+    return str(found)
+
+
+def _bare(address: str) -> str:
+    """Without a port: `[::1]:80` and `1.2.3.4:80` are how some proxies write."""
+    if address.startswith("["):
+        return address[1:].split("]")[0]
+    return address.split(":")[0] if address.count(":") == 1 else address
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path.rstrip("/")

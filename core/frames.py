@@ -1,0 +1,144 @@
+"""Records as rows of a data frame.
+
+A source, model or release is a row. A feature is a row for each of its examples: `tokens` and `values` hold lists, so
+`.explode(["tokens", "values"])` gives a row a token. A search is a row a hit, with the same two lists. A test is a row
+a token, features by token are a row a token and feature, all activations of a source a row a value. Costs a walk over
+the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.records import (
+    ActivationsRecord,
+    ByTokenRecord,
+    Example,
+    FeatureRecord,
+    ModelRecord,
+    ReleaseRecord,
+    SearchHit,
+    SearchRecord,
+    SourceRecord,
+    TestRecord,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def to_pandas(records: Sequence[object]) -> pd.DataFrame:
+    """The rows of every record, one below the other.
+
+    Raises:
+        TypeError: a record of a kind that has no rows.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([row for n, record in enumerate(records) for row in rows(record, n)])
+
+
+def rows(record: object, number: int = 0) -> Iterator[dict[str, Any]]:
+    """The rows of one record, which is the `number`th of those asked for.
+
+    Raises:
+        TypeError: a record of a kind that has no rows.
+    """
+    for kind, made in _ROWS.items():
+        if isinstance(record, kind):
+            yield from made(record, number)
+            return
+    raise TypeError(f"A {type(record).__name__} has no table.")
+
+
+def _source_rows(record: SourceRecord, number: int) -> Iterator[dict[str, Any]]:
+    figures = record.figures
+    yield {
+        "source": str(record.key), "kind": record.kind, "architecture": record.architecture, "hook": record.hook,
+        "layer": record.layer, "width": record.width, "alive": record.alive, "tokens": record.tokens,
+        "l0": figures.l0 if figures else None,
+        "explained_variance": figures.explained_variance if figures else None,
+        "ce_loss_score": figures.ce_loss_score if figures else None,
+        "dataset": record.dataset, "prompts": record.prompts, "context": record.context, "dtype": record.dtype,
+        "release": record.release.name, "has": ", ".join(record.has), "built": record.built,
+    }  # fmt: skip
+
+
+def _model_rows(record: ModelRecord, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "model": record.model_id, "name": record.name, "architecture": record.architecture, "layers": record.layers,
+        "d_model": record.d_model, "heads": record.heads, "d_vocab": record.d_vocab, "context": record.context,
+        "parameters": record.parameters, "origin": record.origin,
+    }  # fmt: skip
+
+
+def _release_rows(record: ReleaseRecord, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "release": record.name, "creator": record.creator, "description": record.description,
+        "urls": " ".join(record.urls),
+    }  # fmt: skip
+
+
+def _example_rows(record: FeatureRecord, number: int) -> Iterator[dict[str, Any]]:
+    for group in record.groups:
+        for rank, example in enumerate(group.examples, 1):
+            yield {
+                "feature": str(record.key), "group": group.kind, "low": group.low, "high": group.high, "rank": rank,
+                "value": example.value, "token": example.tokens[example.position].text, "position": example.position,
+                "prompt": example.prompt, "document": example.document, "part": example.part,
+                "repeats": example.repeats, "text": _text(example), "tokens": [t.text for t in example.tokens],
+                "values": list(example.values),
+            }  # fmt: skip
+
+
+def _text(example: Example) -> str:
+    return "".join(token.text for token in example.tokens if not token.special)
+
+
+def _token_rows(record: TestRecord, number: int) -> Iterator[dict[str, Any]]:
+    for position, (token, value) in enumerate(zip(record.tokens, record.values, strict=True)):
+        yield {
+            "feature": str(record.key), "text": number, "position": position, "token": token.text, "id": token.id,
+            "special": token.special, "value": value,
+        }  # fmt: skip
+
+
+def _hit_rows(hit: SearchHit, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "feature": str(hit.key), "layer": hit.layer, "label": hit.label, "value": hit.maximum,
+        "position": hit.position, "score": hit.score, "fraction": hit.fraction, "percentile": hit.percentile,
+        "surprise": hit.surprise, "density": hit.density, "own": hit.own, "promotes": hit.promotes,
+    }  # fmt: skip
+
+
+def _search_rows(record: SearchRecord, number: int) -> Iterator[dict[str, Any]]:
+    tokens = [token.text for token in record.tokens]
+    for rank, hit in enumerate(record.hits, record.offset + 1):
+        (row,) = _hit_rows(hit, number)
+        more = {"token": tokens[hit.position], "tokens": tokens, "values": list(hit.values)}
+        yield {"text": number, "rank": rank} | row | more
+
+
+def _by_token_rows(record: ByTokenRecord, number: int) -> Iterator[dict[str, Any]]:
+    for row in record.rows:
+        for rank, hit in enumerate(row.hits, 1):
+            yield {
+                "text": number, "position": row.position, "token": record.tokens[row.position].text, "rank": rank,
+                "feature": str(hit.key), "value": hit.value, "label": hit.label, "density": hit.density,
+            }  # fmt: skip
+
+
+def _value_rows(record: ActivationsRecord, number: int) -> Iterator[dict[str, Any]]:
+    for feature, position, value in record.entries:
+        yield {
+            "text": number, "feature": f"{record.key}/{feature}", "position": position,
+            "token": record.tokens[position].text, "value": value,
+        }  # fmt: skip
+
+
+_ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
+    SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
+    FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
+    ByTokenRecord: _by_token_rows, ActivationsRecord: _value_rows,
+}  # fmt: skip
