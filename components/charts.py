@@ -76,15 +76,21 @@ def strip(
     before: int | None = None,
     after: int | None = None,
     signed: bool = False,
+    special: bool = False,
+    tips: bool = False,
 ) -> Html:
-    """A read-only token strip; the interactive one is `components.token_strip`."""
+    """A read-only token strip; the interactive one is `components.token_strip`.
+
+    `position` is outlined; with `before` and `after` only so many tokens on either side of it are drawn. `special`
+    draws BOS and the like too; `tips` tells each value and marks where the text is cut.
+    """
     first, last = 0, len(tokens)
     if position is not None and before is not None and after is not None:
         first, last = max(0, position - before), min(len(tokens), position + after + 1)
     boxes = []
     for i in range(first, last):
         item, value = tokens[i], values[i]
-        if item.special:
+        if item.special and not special:
             continue
         if item.partial and not item.text:
             boxes.append('<span class="t p"></span>')
@@ -92,8 +98,16 @@ def strip(
         shown = esc(item.text).replace("\n", '<span class="nl">↵</span> ')
         lit = value > 0 or (signed and value < 0)
         classes = "t" + (" on" if lit else "") + (" neg" if value < 0 else "") + (" m" if lit and i == position else "")
+        classes += " s" if item.special else ""
         style = f' style="--v:{depth(value, scale):.3f}"' if lit else ""
+        if tips and lit:
+            share = f" · {abs(value) / scale * 100:.0f} % of the maximum" if scale else ""
+            style += f' data-tip="{esc(f"{item.text!r}{chr(10)}value {number(value)}{share}")}"'
         boxes.append(f'<span class="{classes}"{style}>{shown}</span>')
+    if tips:
+        cut = '<span class="cut">…</span>'
+        before_it, after_it = (any(not t.special for t in part) for part in (tokens[:first], tokens[last:]))
+        boxes = [cut] * before_it + boxes + [cut] * after_it
     return Html(f'<div class="fs-strip{" signed" if signed else ""}">{join(boxes)}</div>')
 
 

@@ -43,3 +43,8 @@ def source_set(model_id: str, set_name: str) -> str:
 def source(key: SourceKey | str, **view: str) -> str:
     """The page of a source, with its table's view (filter, order, page)."""
     return _address("/source", ("id", str(key)), *((name, value) for name, value in view.items() if value))
+
+
+def search(**view: str) -> str:
+    """The search page, with its view: model, text, sources, tokens, sort and so on."""
+    return _address("/search", *((name, value) for name, value in view.items() if value))

@@ -1,7 +1,8 @@
 """Cached access: the only `st.cache_*`, and the only place that makes the Workbench.
 
 Records come straight from the workbench, which answers a feature in milliseconds; only the runs of a model are cached
-here, under plain keys, because a shared link may be opened by many.
+here, under plain keys, because a shared link may be opened by many. A search is cached from its beginning: those who
+ask for it while it is at work wait for the same one.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 import streamlit as st
 import yaml
 
+from components.jobs import Job
 from core import process
-from core.records import FeatureKey, TestRecord
+from core.records import Combine, FeatureKey, Measure, SearchRecord, TestRecord
 from core.workbench import Workbench
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -65,3 +67,44 @@ def _tests(key: str, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ..
 def tests(key: FeatureKey, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ...]:
     """The feature's values on texts. `stamp` tells builds of one source apart."""
     return _tests(str(key), texts, stamp)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _search(
+    model_id: str,
+    text: str,
+    sources: tuple[str, ...],
+    measure: Measure,
+    combine: Combine,
+    positions: tuple[int, ...],
+    densest: float | None,
+    bos: bool,
+    top: int,
+    offset: int,
+    stamp: str,
+) -> Job[SearchRecord]:
+    bench = workbench()
+    return Job(
+        lambda tell: bench.search(
+            model_id,
+            text,
+            sources=sources,
+            measure=measure,
+            combine=combine,
+            positions=positions,
+            densest=densest,
+            bos=bos,
+            top=top,
+            offset=offset,
+            tell=tell,
+        )
+    )
+
+
+def search(*key: Any) -> Job[SearchRecord]:
+    """A search at work, or done before; `key` is `_search`'s. What failed is begun again at the next visit."""
+    job = _search(*key)
+    if job.failed:
+        _search.clear(*key)
+        job = _search(*key)
+    return job

@@ -60,8 +60,8 @@ def _best(record: FeatureRecord) -> ExampleGroup | None:
     return kinds.get("diverse") or kinds.get("raw")
 
 
-def tryout(choices: Sequence[tuple[FeatureKey, str]], prompts: dict[str, list[str]]) -> Html:
-    """A form that tests a sentence on a feature: it leads to the feature's page with the sentence in its test box."""
+def tryout(choices: Sequence[tuple[FeatureKey, str]], prompts: dict[str, list[str]], model_id: str = "") -> Html:
+    """A form that takes a sentence to the search, or into the test box of one feature. `model_id` will read it."""
     options = join(
         f'<option value="{esc(key)}">{esc(name)} ({esc(key.source_id)}:{key.index})</option>' for key, name in choices
     )
@@ -71,15 +71,21 @@ def tryout(choices: Sequence[tuple[FeatureKey, str]], prompts: dict[str, list[st
         for category, texts in prompts.items()
         for text in texts[:1]
     )
+    test = (
+        '<details class="fs-more"><summary>Or test it on one feature</summary><div class="fs-row fs-tight">'
+        '<select class="fs-in" data-name="id" data-only="/feature" aria-label="Feature to test">'
+        f'{options}</select><button class="fs-btn" type="submit" data-go="/feature" data-text="{links.TEST_TEXT}">'
+        "Test</button></div></details>"
+    )
     return Html(
-        '<form data-go="/feature" class="fs-stack" style="gap:10px">'
+        '<form data-go="/search" class="fs-stack" style="gap:10px">'
         '<div class="fs-field"><label for="fs-sentence">A sentence of your own</label>'
-        '<textarea id="fs-sentence" class="fs-in" data-name="defaulttesttext" rows="2" spellcheck="false" '
+        '<textarea id="fs-sentence" class="fs-in" data-name="text" data-whole="" rows="2" spellcheck="false" '
+        f'data-warm="{esc(model_id)}" '
         'placeholder="The capital of Norway is Oslo, and its largest port is Bergen."></textarea></div>'
         f'<div class="fs-pills">{chips}</div>'
-        '<div class="fs-field"><label for="fs-which">on the feature</label>'
-        f'<div class="fs-row fs-tight"><select id="fs-which" class="fs-in" data-name="id">{options}</select>'
-        '<button class="fs-btn p" type="submit">Test</button></div></div></form>'
+        '<div class="fs-row"><button class="fs-btn p" type="submit">Search features</button></div>'
+        f"{test if choices else ''}</form>"
     )
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from components import look
+from components import look, searching
 
 st.set_page_config(
     page_title="Featurescope", page_icon=look.LOGO_FILE, layout="wide", initial_sidebar_state="collapsed"
@@ -12,6 +12,7 @@ st.logo(look.LOGO_FILE, size="medium", link=None)
 page = st.navigation(
     [
         st.Page("home.py", title="Home", url_path="home", default=True, help="What is here, and a way in."),
+        st.Page("search.py", title="Search", url_path="search", help="The features that a sentence activates."),
         st.Page("source.py", title="Features", url_path="source", help="The features of a source, to filter and sort."),
         st.Page("glossary.py", title="Glossary", url_path="glossary", help="What every number means."),
         st.Page("feature.py", title="Feature", url_path="feature", visibility="hidden"),
@@ -21,5 +22,5 @@ page = st.navigation(
     ],
     position="top",
 )
-look.dress()
+look.dress(searching.warm)
 page.run()

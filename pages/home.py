@@ -1,4 +1,4 @@
-"""The way in: what this is, what is here, features to begin with, and a sentence to test."""
+"""The way in: what this is, what is here, features to begin with, and a sentence to search with."""
 
 import streamlit as st
 
@@ -11,8 +11,8 @@ first = controls.first_source()
 st.html(
     source_panels.title(
         "See what a language model’s features respond to",
-        "Open any feature of a sparse autoencoder, see the texts that activate it and the words it promotes, "
-        "and test it on a sentence of your own.",
+        "Write a sentence and see which features it activates, or open any feature of a sparse autoencoder: the texts "
+        "that activate it, the words it promotes.",
     )
 )
 if first is None:
@@ -26,8 +26,10 @@ with st.container(key="fs-home"):
     st.html(
         '<div class="fs-two">'
         + card(
-            source_panels.tryout([(r.key, note or r.label) for r, note in chosen], resources.prompts()),
-            "Test a sentence",
+            source_panels.tryout(
+                [(r.key, note or r.label) for r, note in chosen], resources.prompts(), first.key.model_id
+            ),
+            "Which features does a sentence activate?",
         )
         + card(
             f'<div class="fs-stack" style="gap:10px">{jump}<div class="fs-row">'

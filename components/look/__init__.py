@@ -5,6 +5,7 @@ Knows nothing about features. `dress` is called once by the router, before the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -21,8 +22,11 @@ _shell = st.components.v2.component(
 )
 
 
-def dress() -> None:
-    """Put the style sheet and the shell script on the page; both take no room."""
+def dress(warm: Callable[[str], None]) -> None:
+    """Put the style sheet and the shell script on the page; both take no room.
+
+    `warm` is called at the first letter typed into a box with `data-warm`, with what that says.
+    """
     st.html(_STYLE)
     with st.container(key="fs-shell"):
-        _shell(key="shell")
+        _shell(key="shell", on_warm_change=lambda: warm(str(st.session_state["shell"].warm or "")))

@@ -1,12 +1,55 @@
 // The shell: links, forms, copying and tooltips of the static parts of every page. It keeps no state of its own: a link
 // changes the URL and tells Streamlit about it the way the Back button does, so that every view stays its URL.
-const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary"])
+const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search"])
 
-function go(url) {
+function go(url, stay) {
   history.pushState({}, "", url)
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }))
   const main = document.querySelector('[data-testid="stMain"]')
-  if (main) main.scrollTo({ top: 0 })
+  if (main && !stay) main.scrollTo({ top: 0 })
+}
+
+// A choice redraws the part of the page that it stands in: the keyboard stays on it.
+let returning
+function comeBack(link) {
+  const marks = link.id ? ["#" + CSS.escape(link.id)] : []
+  const name = link.textContent, group = link.parentElement?.getAttribute("aria-label")
+  returning?.disconnect()
+  const find = () => (marks.length ? document.querySelector(marks[0])
+    : [...document.querySelectorAll("a[data-stay]")].find(a => a.textContent === name && a.parentElement?.getAttribute("aria-label") === group))
+  returning = new MutationObserver(() => {
+    if (link.isConnected || (document.activeElement && document.activeElement !== document.body)) return
+    const again = find()
+    if (again) { if (again.closest("[data-walk]")) walkTo(again); again.focus({ preventScroll: true }) }
+  })
+  returning.observe(document.body, { childList: true, subtree: true })
+  setTimeout(() => returning.disconnect(), 5000)
+}
+
+// Several clicks may come before the page is drawn again, so a list in the address is changed where it stands.
+function toggled(link) {
+  const [name, value] = link.dataset.toggle.split(":"), url = new URL(location.href)
+  const held = new Set((url.searchParams.get(name) ?? "").split(",").filter(Boolean))
+  held.delete(value) || held.add(value)
+  link.setAttribute("aria-pressed", held.has(value))
+  url.searchParams.delete("page")
+  held.size ? url.searchParams.set(name, [...held].sort((a, b) => a - b).join(",")) : url.searchParams.delete(name)
+  return url.pathname + url.search
+}
+
+// One tab stop for a row of links; the arrow keys walk it.
+function walkTo(link) {
+  for (const other of link.closest("[data-walk]").querySelectorAll("[tabindex]")) other.tabIndex = -1
+  link.tabIndex = 0
+}
+
+function walk(event, link) {
+  const row = [...link.closest("[data-walk]").querySelectorAll("[tabindex]")], now = row.indexOf(link)
+  const next = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: row.length - 1 }[event.key]
+  if (!row[next]) return
+  event.preventDefault()
+  walkTo(row[next])
+  row[next].focus()
 }
 
 // Elements of open shadow roots are on the composed path, so one listener serves components too.
@@ -45,17 +88,24 @@ function onClick(event) {
   if (url.origin !== location.origin || !PAGES.has(url.pathname.slice(1))) return
   if (url.hash && url.pathname === location.pathname && url.search === location.search) return
   event.preventDefault()
-  go(url.pathname + url.search)
+  const stay = "stay" in link.dataset
+  if (stay) comeBack(link)
+  go(link.dataset.toggle ? toggled(link) : url.pathname + url.search, stay)
 }
 
 function onSubmit(event) {
   const form = find(event, n => n.tagName === "FORM" && n.dataset.go)
   if (!form) return
   event.preventDefault()
+  // a second button may lead elsewhere, to a page that calls the text by another name
+  const { go: to = form.dataset.go, text } = event.submitter?.dataset ?? {}
   const query = new URLSearchParams()
-  for (const field of form.querySelectorAll("[data-name]"))
-    if (field.value.trim()) query.append(field.dataset.name, field.value.trim())
-  go(form.dataset.go + (String(query) ? "?" + query : ""))
+  for (const field of form.querySelectorAll("[data-name]")) {
+    const { name, only = to } = field.dataset
+    if (only === to && field.value.trim())
+      query.append(name === "text" && text ? text : name, "whole" in field.dataset ? field.value : field.value.trim())
+  }
+  go(to + (String(query) ? "?" + query : ""))
 }
 
 function onKey(event) {
@@ -63,10 +113,13 @@ function onKey(event) {
   const busy = typing instanceof Element && (/^(INPUT|TEXTAREA|SELECT)$/.test(typing.tagName) || typing.isContentEditable)
   if (event.key === "Escape") hide()
   if (event.key === "/" && !busy && !event.ctrlKey && !event.metaKey) {
-    const jump = document.querySelector('[data-name="jump"]')
+    const jump = document.querySelector('[data-name="jump"], #fs-text')
     if (jump) { event.preventDefault(); jump.focus(); jump.select() }
   }
-  if (event.key === "Enter" && event.target?.tagName === "TEXTAREA" && !event.shiftKey) {
+  const choice = event.target?.closest?.("a[role=button]")
+  if (choice && event.key === " ") { event.preventDefault(); choice.click() }
+  if (choice?.closest("[data-walk]")) walk(event, choice)
+  if (event.key === "Enter" && event.target?.tagName === "TEXTAREA" && !event.shiftKey && !event.isComposing) {
     const form = find(event, n => n.tagName === "FORM" && n.dataset.go)
     if (form) { event.preventDefault(); form.requestSubmit() }
   }
@@ -94,12 +147,24 @@ function show(event) {
   tip.style.top = (above > 8 ? above : Math.min(at.bottom + 6, innerHeight - own.height - 8)) + "px"
 }
 
-export default function () {
+// The model loads while a sentence is being typed. What is on the page does not change by it.
+let fire
+const warmed = new Set()
+function onInput(event) {
+  const model = event.target?.dataset?.warm
+  if (!model || warmed.has(model) || !fire) return
+  warmed.add(model)
+  fire("warm", model)
+}
+
+export default function ({ setTriggerValue }) {
+  fire = setTriggerValue
   if (window.__featurescopeShell) return
   window.__featurescopeShell = true
   window.featurescopeTips = { show, hide }  // moves inside one shadow root are not heard out here: components pass them on
   document.addEventListener("click", onClick)
   document.addEventListener("submit", onSubmit)
+  document.addEventListener("input", onInput)
   document.addEventListener("keydown", onKey)
   document.addEventListener("mouseover", show)
   document.addEventListener("focusin", show)

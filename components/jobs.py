@@ -1,0 +1,60 @@
+"""Work that a page begins and then looks after, in a thread of its own.
+
+The page draws how far it is and stays free: a visitor who goes elsewhere meanwhile is not held up, and what was begun
+serves whoever asks for the same next. Knows nothing of Streamlit, nor of what the work is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from core.errors import WorkbenchError
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_places = threading.BoundedSemaphore(32)  # threads at work; the others wait their turn in threads that cost little
+
+
+class Job(Generic[T]):
+    """One piece of work, begun at once. `before` is how many others are to be done first, where that is known."""
+
+    def __init__(self, work: Callable[[Callable[[int], None]], T]) -> None:
+        self.before = 0
+        self._work = work
+        self._done = threading.Event()
+        self._result: T | None = None
+        self._error: Exception | None = None
+        threading.Thread(target=self._run, daemon=True, name="page-job").start()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits at most so long; whether it is done, well or badly."""
+        return self._done.wait(seconds)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is done and came to nothing."""
+        return self._done.is_set() and self._error is not None
+
+    def result(self) -> T:
+        """What came of it, once it is done; raises what went wrong."""
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # done without an error
+
+    def _run(self) -> None:
+        try:
+            with _places:
+                self._result = self._work(self._tell)
+        except WorkbenchError as error:
+            self._error = error
+        except Exception as error:
+            _log.exception("a page's work failed")
+            self._error = error
+        finally:
+            self._done.set()
+
+    def _tell(self, before: int) -> None:
+        self.before = before

@@ -1,0 +1,476 @@
+"""The parts of the search page, each a function from a view and a record to HTML. Draws nothing itself.
+
+Everything that can be chosen is a link to another view, so that a view is its URL and every choice works by keyboard,
+with the middle button and with Back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from components import charts, links, source_panels
+from components.feature_panels import KINDS, word
+from components.markup import Html, card, esc, join, link, number, percent, tip, visible
+from components.resources import define
+from components.search_view import DENSITIES, PAGE, SORTS, Facet, Option, View
+from core.records import ModelRecord, SearchHit, SearchRecord, SourceCount, SourceKey, SourceRecord, Token
+
+NAMES = {"surprise": "surprise", "percentile": "percentile", "fraction": "fraction of maximum", "value": "value"}
+"""What a measure is called; also its term in the glossary, but for the value's, which is “raw value”."""
+LONG = 64
+"""Tokens of a text that a hit draws whole; of a longer one it draws those around its strongest."""
+BEFORE, AFTER = 34, 20
+WAITING = 4
+"""Empty cards that stand for the hits while they are looked for."""
+
+
+def _define(measure: str) -> str:
+    return define("raw value" if measure == "value" else NAMES[measure])
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+def head(view: View) -> Html:
+    """The page's title; once there is something to share, with the way to share it."""
+    if not view.text:
+        return source_panels.title(
+            "Search", "See which features a sentence activates, on which of its words, and how unusual that is."
+        )
+    return Html(
+        '<div class="fs-head fs-one"><h1 class="fs-title">Search</h1>'
+        f'<div class="fs-actions">{source_panels.COPY}</div></div>'
+    )
+
+
+def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequence[str]]) -> Html:
+    """The box for a text. A new text keeps the order, the sources and the bounds, and begins with all of its tokens."""
+    kept = view.parameters() | {"text": "", "tokens": "", "page": "", "combine": ""}
+    if len(models) > 1:
+        kept |= {"model": "", "sources": ""}
+    hidden = join(
+        f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}">' for name, value in kept.items() if value
+    )
+    which = ""
+    if len(models) > 1:
+        options = join(
+            f'<option value="{esc(m.model_id)}"{" selected" * (m.model_id == view.model_id)}>{esc(m.name)}</option>'
+            for m in models
+        )
+        which = f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
+    name = next((m.name for m in models if m.model_id == view.model_id), view.model_id)
+    # a line break after the tag is the parser's, not the text's: without it a text that begins with one would lose it
+    return Html(
+        '<form data-go="/search" class="fs-card fs-ask" role="search">'
+        '<label class="fs-soft" for="fs-text">A sentence: which features does it activate?</label>'
+        '<div class="fs-ask-row">'
+        '<textarea id="fs-text" class="fs-in" data-name="text" data-whole="" rows="1" spellcheck="false" '
+        f'data-warm="{esc(view.model_id)}" '
+        f'placeholder="My mother and her father were born in France.">\n{esc(view.text)}</textarea>'
+        f'{which}<button class="fs-btn p" type="submit">Search</button></div>{hidden}'
+        f'<div class="fs-hint"><span>Enter searches · Shift+Enter starts a line · read by {esc(name)}</span></div>'
+        f"{_folded_examples(view, prompts) if view.text else ''}</form>"
+    )
+
+
+def examples(view: View, prompts: Mapping[str, Sequence[str]]) -> Html:
+    """Before the first search: sentences to begin with, one click each."""
+    blocks = join(
+        f'<section class="fs-card"><h2><span>{esc(category)}</span></h2><div class="fs-sayings">'
+        + join(f'<a class="fs-saying" href="{esc(view.to(text=text, tokens=()))}">{esc(text)}</a>' for text in texts)
+        + "</div></section>"
+        for category, texts in prompts.items()
+    )
+    return Html(f'<h2 class="fs-h2">Or begin with one of these</h2><div class="fs-three">{blocks}</div>')
+
+
+def _folded_examples(view: View, prompts: Mapping[str, Sequence[str]]) -> Html:
+    pills = join(
+        f'<a class="fs-pill" href="{esc(view.to(text=texts[0], tokens=()))}" data-tip="{esc(texts[0])}">'
+        f"{esc(category)}</a>"
+        for category, texts in prompts.items()
+        if texts
+    )
+    return Html(f'<div class="fs-pills fs-under-ask"><span class="fs-soft">Examples</span>{pills}</div>')
+
+
+def asked(view: View, text: Sequence[Token], records: Sequence[SourceRecord], facets: Sequence[Facet]) -> Html:
+    """Where the search looks: the text as a strip whose tokens can be chosen, and the sources."""
+    counted = sum(not t.special for t in text)
+    head = word(f"{counted:,} {'token' if counted == 1 else 'tokens'}", "token")
+    return card(f"{_strip(view, text)}{_chosen(view)}{_sources(view, records, facets)}", head, _bos(view, text))
+
+
+def _strip(view: View, text: Sequence[Token]) -> Html:
+    boxes = []
+    for n, item in enumerate(text):
+        if item.special and not view.bos:
+            continue
+        there = tuple(sorted(set(view.tokens) ^ {n}))
+        split = item.partial and not item.text
+        said = "" if split else str(esc(item.text)).replace("\n", '<span class="nl">↵</span> ')
+        name = "part of a character" if split else repr(item.text)
+        about = f"{name}\nposition {n} · token id {item.id}"
+        boxes.append(
+            f'<a class="t{" p" * split}{" s" * item.special}" id="token-{n}" role="button" '
+            f'aria-pressed="{_bool(n in view.tokens)}" aria-label="{esc(f"token {n}: {item.text or name}")}" '
+            f'tabindex="{-1 if boxes else 0}" data-stay="" data-toggle="tokens:{n}" '
+            f'href="{esc(view.to(tokens=there))}" data-tip="{esc(about)}">{said}</a>'
+        )
+    return Html(
+        '<div class="fs-strip fs-choose" role="group" aria-label="Tokens of the text: arrow keys walk, Enter chooses" '
+        f'data-walk="">{join(boxes)}</div>'
+    )
+
+
+def _chosen(view: View) -> Html:
+    """What the search looks at, in words, and what can be done about it."""
+    count = len(view.tokens)
+    if not count:
+        said = "All are looked at. Click to choose some."
+        return Html(f'<div class="fs-hint fs-chosen"><span>{said}</span></div>')
+    parts = [f"<span>{count} chosen</span>"]
+    if count > 1:
+        ways = [("max", "Strongest", "strongest"), ("sum", "Sum", "sum")]
+        pills = join(
+            _pill(view.to(combine=way), name, on=view.combine == way, about=define(entry)) for way, name, entry in ways
+        )
+        parts.append(f'<span class="fs-pills" role="group" aria-label="How tokens are combined">{pills}</span>')
+    parts.append(f'<a class="fs-pill" data-stay="" href="{esc(view.to(tokens=(), combine="max"))}">All tokens</a>')
+    return Html(f'<div class="fs-hint fs-chosen">{join(parts)}</div>')
+
+
+def _bos(view: View, text: Sequence[Token]) -> Html:
+    if not any(t.special for t in text):
+        return Html("")
+    other = view.to(bos=not view.bos, tokens=tuple(n for n in view.tokens if not text[n].special))
+    said = "BOS is looked at too" if view.bos else "BOS is left out"
+    act = "leave it out" if view.bos else "include it"
+    return Html(
+        f'{word(said, "bos")} · <a class="fs-act" data-stay="" href="{esc(other)}" style="font-weight:400">{act}</a>'
+    )
+
+
+def _sources(view: View, records: Sequence[SourceRecord], facets: Sequence[Facet]) -> Html:
+    """Which sources are looked into: by kind, set and layer, or one by one."""
+    if len(records) < 2:
+        return Html("")
+    rows = []
+    for facet in facets:
+        pills = join(_option(view, facet, option) for option in facet.options)
+        rows.append(
+            f'<span class="fs-facet"><span class="fs-soft">{esc(facet.name)}</span>'
+            f'<span class="fs-pills" role="group" aria-label="{esc(facet.name)}">{pills}</span></span>'
+        )
+    held = {key for key in view.sources} or {r.key for r in records}
+    each = join(_one(view, record.key, held, len(records)) for record in records)
+    count = f"{len(held)} of {len(records)} sources"
+    every = f'<a class="fs-pill" data-stay="" href="{esc(view.to(sources=()))}">All sources</a>' if view.sources else ""
+    return Html(
+        f'<div class="fs-facets">{join(rows)}<details class="fs-more fs-each"><summary>{count}</summary>'
+        f'<div class="fs-pills">{each}</div></details>{every}</div>'
+    )
+
+
+def _option(view: View, facet: Facet, option: Option) -> Html:
+    if option.there is None:
+        return Html(f'<span class="fs-pill off" aria-disabled="true">{esc(option.name)}</span>')
+    many = "1 source" if option.count == 1 else f"{option.count} sources"
+    about = f"{facet.name} {option.name}: {many}. " + (
+        "Click to drop this choice." if option.on else "Click to choose."
+    )
+    return _pill(view.to(sources=option.there), option.name, on=option.on, about=about)
+
+
+def _one(view: View, key: SourceKey, held: set[SourceKey], of: int) -> Html:
+    after = held ^ {key}
+    there = () if len(after) in (0, of) else tuple(sorted(after))
+    return _pill(view.to(sources=there), key.source_id, on=bool(view.sources) and key in held)
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _pill(href: str, text: str, *, on: bool, about: str = "") -> Html:
+    more = f' data-tip="{esc(about)}"' if about else ""
+    return Html(
+        f'<a class="fs-pill{" on" * on}" data-stay="" role="button" aria-pressed="{_bool(on)}" href="{esc(href)}"'
+        f"{more}>{esc(text)}</a>"
+    )
+
+
+def toolbar(view: View) -> Html:
+    """Order, density and grouping of the hits."""
+    order = join(
+        _pill(view.to(sort=sort), NAMES[sort].capitalize(), on=view.sort == sort, about=_define(sort)) for sort in SORTS
+    )
+    bounds = sorted({*DENSITIES, *([] if view.densest is None else [view.densest])}, reverse=True)
+    dense = join(
+        _pill(
+            view.to(densest=bound),
+            "any" if bound is None else f"≤ {percent(bound)}",
+            on=view.densest == bound,
+            about="Features of any density"
+            if bound is None
+            else f"Leave out features active on more than {percent(bound)} of tokens",
+        )
+        for bound in (None, *bounds)
+    )
+    groups = join(
+        _pill(view.to(group=group, page=view.page), name, on=view.group == group)
+        for group, name in (("list", "One list"), ("token", "By token"))
+    )
+    rows = [("Sort by", order), (str(word("Density", "density")), dense), ("Show", groups)]
+    return Html(
+        '<div class="fs-card fs-tools">'
+        + join(
+            f'<span class="fs-facet"><span class="fs-soft">{name}</span><span class="fs-pills">{pills}</span></span>'
+            for name, pills in rows
+        )
+        + "</div>"
+    )
+
+
+# -- what came of it ---------------------------------------------------------------------------------------------------
+
+
+def waiting(said: str) -> Html:
+    """In the place of the hits while they are looked for."""
+    ghost = '<div class="fs-card fs-hit fs-ghost" aria-hidden="true"><i></i><i></i><i></i></div>'
+    return Html(
+        f'<div class="fs-pages fs-count" role="status"><span class="fs-wait">{esc(said)}</span></div>'
+        f'<div class="fs-hits">{ghost * WAITING}</div>'
+    )
+
+
+def failed(message: str, again: str) -> Html:
+    """In the place of the hits when there are none to be had; `again` is the address of this view."""
+    return Html(
+        f'<div class="fs-card"><div class="fs-empty" role="alert"><b>The search could not be done</b>{esc(message)}'
+        f'<div class="fs-pills fs-ways"><a class="fs-pill" data-stay="" href="{esc(again)}">Try again</a></div>'
+        "</div></div>"
+    )
+
+
+def hits(view: View, record: SearchRecord, records: Mapping[SourceKey, SourceRecord]) -> Html:
+    """A page of hits as cards."""
+    if not record.hits:
+        return _none(view)
+    signed = {key: source.signed for key, source in records.items()}
+
+    def draw(hit: SearchHit) -> Html:
+        return _hit(view, hit, record.tokens, signed=signed.get(hit.key.source, False))
+
+    if view.group == "token":
+        ordered = sorted(record.hits, key=lambda h: h.position)  # stable: best first on each token
+        body = ""
+        for position, its in groupby(ordered, key=lambda h: h.position):
+            its = list(its)
+            item = record.tokens[position]
+            here = "" if view.tokens == (position,) else link(view.to(tokens=(position,)), "only this token", "fs-act")
+            body += (
+                f'<h2 class="fs-h2 fs-by"><span><span class="fs-tok">{visible(item.text)}</span> '
+                f"{len(its)} of these {len(record.hits)}</span><span>{here}</span></h2>"
+                f'<div class="fs-hits">{join(map(draw, its))}</div>'
+            )
+    else:
+        body = f'<div class="fs-hits">{join(map(draw, record.hits))}</div>'
+    return Html(f"{_count(view, record)}{body}{_turn(view, record)}{_foot(record)}")
+
+
+def _none(view: View) -> Html:
+    ways = []
+    if view.densest is not None:
+        ways.append((view.to(densest=None), "Features of any density"))
+    if view.tokens:
+        ways.append((view.to(tokens=(), combine="max"), "All tokens"))
+    if view.sources:
+        ways.append((view.to(sources=()), "All sources"))
+    said = "Look in more places:" if ways else "Try another sentence."
+    pills = join(f'<a class="fs-pill" data-stay="" href="{esc(href)}">{esc(name)}</a>' for href, name in ways)
+    return Html(
+        '<div class="fs-card"><div class="fs-empty"><b>No feature is active here</b>'
+        f'{said}<div class="fs-pills fs-ways">{pills}</div></div></div>'
+    )
+
+
+def _count(view: View, record: SearchRecord) -> Html:
+    first = record.offset + 1
+    last = record.offset + len(record.hits)
+    looked = len(record.sources)
+    places = "1 source" if looked == 1 else f"{looked} sources"
+    return Html(
+        f'<div class="fs-pages fs-count" role="status"><span><b>{first:,} to {last:,}</b> of {record.total:,} active '
+        f"features in {places}, by {word(NAMES[view.sort], 'raw value' if view.sort == 'value' else NAMES[view.sort])}"
+        f'</span><span class="fs-scale">{word("colour", "hit colour")} 0<i></i>its own maximum</span></div>'
+    )
+
+
+def _turn(view: View, record: SearchRecord) -> Html:
+    pages = max(1, -(-record.total // PAGE))
+
+    def to(page: int, text: str) -> str:
+        if not 1 <= page <= pages:
+            return f'<span class="fs-btn" aria-disabled="true">{text}</span>'
+        return str(link(view.to(page=page), text, "fs-btn"))
+
+    return Html(
+        f'<nav class="fs-pages" aria-label="Pages"><span>page {view.page:,} of {pages:,}</span><span class="fs-row">'
+        f"{to(view.page - 1, '← Previous')}{to(view.page + 1, 'Next →')}</span></nav>"
+    )
+
+
+def _foot(record: SearchRecord) -> Html:
+    if record.exact:
+        return Html("")
+    return Html(
+        '<p class="fs-soft fs-fine">These builds came without their activation store, so percentile and surprise lie '
+        "between kept ranks: close, not exact.</p>"
+    )
+
+
+def scale(hit: SearchHit) -> float:
+    """The value of full depth: the feature's largest on the build's texts; the largest here if it has none."""
+    return abs(hit.maximum) / hit.fraction if hit.fraction > 0 else max(map(abs, hit.values), default=0.0)
+
+
+def rarity(surprise: float) -> str:
+    """What a surprise means, in tokens."""
+    one = round(10 ** min(surprise, 12))
+    one = round(one, 2 - len(str(one)))  # two digits: it is an estimate beyond the build's own tokens
+    return f"As strong on about 1 in {one:,} of the build’s tokens"
+
+
+def _hit(view: View, hit: SearchHit, text: Sequence[Token], *, signed: bool) -> Html:
+    href = esc(links.feature(hit.key, view.text))
+    kind = "neuron" if signed else "feature"
+    name = esc(hit.label) if hit.label else Html(f"{kind.capitalize()} {hit.key.index}")
+    cut = {"before": BEFORE, "after": AFTER} if len(text) > LONG else {}
+    strip = charts.strip(
+        text, hit.values, scale(hit), position=hit.position, signed=signed, special=view.bos, tips=True, **cut
+    )
+    reach = scale(hit) if hit.fraction > 0 else 0.0
+    numbers = {
+        "surprise": (f"{hit.surprise:.2f}", rarity(hit.surprise)),
+        "percentile": (percent(hit.percentile), "Of its active tokens, the share on which it is weaker"),
+        "fraction": (percent(hit.fraction), f"{number(hit.maximum)} of {number(reach)}"),
+        "value": (number(hit.maximum), f"At token {hit.position}, {text[hit.position].text!r}"),
+    }
+    short = {"fraction": "of maximum"}
+    summed = view.combine == "sum" and len(view.tokens) > 1
+    cells = join(
+        f"<div{' class=by' * (sort == view.sort and not summed)}><b {tip(about)}>{shown}</b>"
+        f"{word(short.get(sort, sort), 'raw value' if sort == 'value' else NAMES[sort])}</div>"
+        for sort, (shown, about) in numbers.items()
+    )
+    if summed:
+        over = f"Of {NAMES[view.sort]}, over the {len(view.tokens)} chosen tokens"
+        cells = Html(f'<div class="by"><b {tip(over)}>{number(hit.score)}</b>{word("sum")}</div>{cells}')
+    own = f'<span class="fs-own" {tip(define("named by its token"))}>named by its token</span>' if hit.own else ""
+    promotes = f"<span>{word('promotes')} {esc(hit.promotes)}</span>" if hit.promotes else ""
+    facts = f'<div class="fs-about"><span>{word("density")} {percent(hit.density)}</span>{promotes}</div>'
+    return Html(
+        f'<article class="fs-card fs-hit"><div class="fs-hit-head"><a class="fs-hit-name" href="{href}">{name}</a>'
+        f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
+        f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>'
+        f'<span class="fs-where">{esc(hit.key.source_id)} · {hit.key.index}</span>{own}</div>'
+        f'<div class="fs-hit-text">{strip}{facts}</div><div class="fs-hit-nums">{cells}</div></article>'
+    )
+
+
+# -- beside it ---------------------------------------------------------------------------------------------------------
+
+
+def side(view: View, records: Sequence[SourceRecord], record: SearchRecord | None) -> Html:
+    """Where the hits are, by layer, and how many are named by their token. As tall without a record as with one."""
+    counts = {count.key: count for count in record.sources} if record else None
+    return Html(
+        '<div class="fs-stack">'
+        + card(_layers(view, records, counts or {}), word("Best hits, by layer", "hits by layer"), _best(counts or {}))
+        + card(_own(view, records, counts), word("Named by their token", "named by its token"))
+        + "</div>"
+    )
+
+
+def _best(counts: Mapping[SourceKey, SourceCount]) -> str:
+    total = sum(count.among for count in counts.values())
+    return f"the first {total}" if total else ""
+
+
+def _layers(view: View, records: Sequence[SourceRecord], counts: Mapping[SourceKey, SourceCount]) -> Html:
+    most = max((sum(_among(its, counts)) for _, its in _by_layer(records)), default=0) or 1
+    rows, kinds = [], {}
+    for layer, its in _by_layer(records):
+        bars, told = "", []
+        for dense in (False, True):
+            here = [r for r in its if (r.kind in ("neurons", "directions")) == dense]
+            among = sum(_among(here, counts))
+            if here:
+                kinds[dense] = KINDS[here[0].kind]
+            if among:
+                bars += f'<i class="{"dense" if dense else ""}" style="width:{among / most * 100:.1f}%"></i>'
+            for r in here:
+                if r.key in counts:
+                    told.append(
+                        f"{r.key.source_id}: {counts[r.key].among} of the first hits · "
+                        f"{counts[r.key].active:,} of {r.width:,} active"
+                    )
+        total = sum(_among(its, counts))
+        about = "\n".join(told) or "not looked into"
+        rows.append(
+            f'<a class="fs-layer" data-stay="" href="{esc(view.to(sources=tuple(r.key for r in its)))}" '
+            f'data-tip="{esc(about)}"><span>layer {layer}</span><span class="bar">{bars}</span>'
+            f"<span>{total if counts else ''}</span></a>"
+        )
+    legend = ""
+    if len(kinds) > 1:
+        legend = '<div class="fs-legend">' + join(
+            f'<span><i class="{"dense" if dense else ""}"></i>{esc(name)}</span>' for dense, name in kinds.items()
+        )
+        legend += "</div>"
+    return Html(f'<div class="fs-layers">{join(rows)}</div>{legend}')
+
+
+def _by_layer(records: Sequence[SourceRecord]) -> list[tuple[int, list[SourceRecord]]]:
+    ordered = sorted(records, key=lambda r: r.layer)
+    return [(layer, list(its)) for layer, its in groupby(ordered, key=lambda r: r.layer)]
+
+
+def _among(records: Sequence[SourceRecord], counts: Mapping[SourceKey, SourceCount]) -> list[int]:
+    return [counts[r.key].among for r in records if r.key in counts]
+
+
+def _own(view: View, records: Sequence[SourceRecord], counts: Mapping[SourceKey, SourceCount] | None) -> Html:
+    """Layer by set: of a source's best hits, those named by the token they are strongest on."""
+    arranged = sorted(records, key=lambda r: (r.kind in ("neurons", "directions"), r.key.set_name))
+    columns = list(dict.fromkeys((r.key.set_name, r.kind) for r in arranged))
+    head = join(f'<th class="n" data-tip="{esc(KINDS[kind])}">{esc(name)}</th>' for name, kind in columns)
+    body = ""
+    for layer, its in _by_layer(records):
+        cells = ""
+        for name, kind in columns:
+            here = [r.key for r in its if (r.key.set_name, r.kind) == (name, kind)]
+            cells += f'<td class="n">{join((_cell(view, key, counts) for key in here), "<br>")}</td>'
+        body += f'<tr><th scope="row">layer {layer}</th>{cells}</tr>'
+    return Html(
+        f'<div class="fs-wide"><table class="fs-table fs-owns"><thead><tr><th></th>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><p class="fs-soft fs-fine">Of each source’s 25 best hits. A number leads '
+        "to them.</p>"
+    )
+
+
+def _cell(view: View, key: SourceKey, counts: Mapping[SourceKey, SourceCount] | None) -> Html:
+    if counts is None:
+        return Html('<span class="fs-own-cell">…</span>')
+    href = esc(view.to(sources=(key,)))
+    count = counts.get(key)
+    if count is None:
+        about = f"{key.source_id} is not looked into. Click to look there."
+        return Html(f'<a class="fs-own-cell" data-stay="" href="{href}" data-tip="{esc(about)}">–</a>')
+    best = min(25, count.active)
+    about = f"{count.own} of the {best} best hits of {key.source_id} are named by the token they are strongest on"
+    depth = count.own / best if best else 0
+    lit = f' on" style="--v:{depth:.2f}' if count.own else ""
+    return Html(f'<a class="fs-own-cell{lit}" data-stay="" href="{href}" data-tip="{esc(about)}">{count.own}</a>')
