@@ -13,8 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from core.errors import WorkbenchError
+from core.errors import Busy, WorkbenchError
+from core.models.memory import no_room, ran_out
 
+AGAIN = {"Retry-After": "5"}
+"""Seconds after which a busy server may be asked again: some turns of its model."""
 GENERIC = "Something went wrong here, and it is not your input. The server's log says what."
 
 
@@ -34,7 +37,7 @@ def reply(message: str, status: int, headers: dict[str, str] | None = None) -> J
 
 def _workbench_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WorkbenchError)
-    return reply(str(error), error.status)
+    return reply(str(error), error.status, AGAIN if isinstance(error, Busy) else None)
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
@@ -81,4 +84,6 @@ def _field(location: Sequence[str | int]) -> str:
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # Starlette raises the error again after this answer, so the server logs it with its traceback, once.
+    if ran_out(error):  # outside of a model's work, which says so itself
+        return _workbench_error(request, no_room())
     return reply(GENERIC, 500)

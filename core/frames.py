@@ -2,8 +2,8 @@
 
 A source, model or release is a row. A feature is a row for each of its examples: `tokens` and `values` hold lists, so
 `.explode(["tokens", "values"])` gives a row a token. A search is a row a hit, with the same two lists. A test is a row
-a token, features by token are a row a token and feature, all activations of a source a row a value. Costs a walk over
-the records.
+a token, features by token are a row a token and feature, all activations of a source a row a value. Two texts side by
+side are a row a feature, a substitution scan is a row a word. Costs a walk over the records.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.records import (
     ActivationsRecord,
     ByTokenRecord,
+    ContrastRecord,
     Example,
     FeatureRecord,
     ModelRecord,
@@ -21,6 +22,7 @@ from core.records import (
     SearchHit,
     SearchRecord,
     SourceRecord,
+    SubstitutionRecord,
     TestRecord,
 )
 
@@ -137,8 +139,29 @@ def _value_rows(record: ActivationsRecord, number: int) -> Iterator[dict[str, An
         }  # fmt: skip
 
 
+def _contrast_rows(record: ContrastRecord, number: int) -> Iterator[dict[str, Any]]:
+    for stronger, found in enumerate((record.first, record.second)):
+        for rank, one in enumerate(found, record.offset + 1):
+            yield {
+                "texts": number, "stronger_on": stronger, "rank": rank, "feature": str(one.key), "layer": one.layer,
+                "label": one.label, "difference": one.difference, "score_0": one.scores[0], "score_1": one.scores[1],
+                "value_0": one.maxima[0], "value_1": one.maxima[1], "position_0": one.positions[0],
+                "position_1": one.positions[1], "density": one.density, "promotes": one.promotes,
+            }  # fmt: skip
+
+
+def _filling_rows(record: SubstitutionRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.fillings:
+        yield {
+            "feature": str(record.key), "word": one.word, "value": one.maximum, "at_slot": one.at_slot,
+            "token": None if one.position is None else one.tokens[one.position].text, "position": one.position,
+            "text": one.text, "tokens": [t.text for t in one.tokens], "values": list(one.values),
+        }  # fmt: skip
+
+
 _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
     FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
     ByTokenRecord: _by_token_rows, ActivationsRecord: _value_rows,
+    ContrastRecord: _contrast_rows, SubstitutionRecord: _filling_rows,
 }  # fmt: skip

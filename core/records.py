@@ -560,6 +560,92 @@ class ActivationsRecord(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """A feature on two texts."""
+
+    key: FeatureKey
+    layer: int
+    values: tuple[tuple[float, ...], tuple[float, ...]]
+    """On each text, one a token."""
+    maxima: tuple[float, float]
+    """Largest value on each text; of largest magnitude if the source is signed; 0 where it is not active."""
+    positions: tuple[int | None, int | None]
+    """Where these are; None where it is not active."""
+    scores: tuple[float, float]
+    """The measure of each of them; 0 where it is not active."""
+    difference: float
+    """First score minus second."""
+    reach: float
+    """The feature's largest value on the build's texts, in size if the source is signed; 0 if it has none."""
+    density: float
+    label: str
+    promotes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ContrastRecord(Shown):
+    """The features that tell two texts apart."""
+
+    model_id: str
+    texts: tuple[str, str]
+    tokens: tuple[tuple[Token, ...], tuple[Token, ...]]
+    """Of each text, BOS included, if the model has one."""
+    bos: bool
+    """Whether each begins with the model's BOS, put before the text."""
+    measure: Measure
+    first: tuple[Contrast, ...]
+    """Stronger on the first text, the largest difference first."""
+    second: tuple[Contrast, ...]
+    """Stronger on the second text, the largest difference first."""
+    totals: tuple[int, int]
+    """Features that are stronger on the first and on the second text, over all sources, and were not left out."""
+    offset: int
+    """How many of each come before the first."""
+    exact: bool
+    """Whether percentile and surprise are counts over a whole store, and not between kept ranks."""
+
+    def __repr__(self) -> str:
+        shown = f"{len(self.first)} and {len(self.second)} features"
+        return f"ContrastRecord({self.model_id!r}, {self.texts[0]!r}, {self.texts[1]!r}, {shown})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """A sentence with one word in its slot, and a feature's values on it."""
+
+    word: str
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included, if the model has one."""
+    values: tuple[float, ...]
+    """One a token; special tokens keep the value the encoder gives them, but do not count for the maximum."""
+    maximum: float
+    """Largest value over tokens that are not special; of largest magnitude if the source is signed."""
+    position: int | None
+    """Where that is; None if no token is active."""
+    slot: tuple[int, ...]
+    """The tokens that the word has a part in; empty if the tokenizer changed the text so that it is not to be found."""
+    at_slot: float
+    """Largest value over these; 0 if none is active."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SubstitutionRecord(Shown):
+    """A feature on one sentence whose slot is filled with one word after another."""
+
+    key: FeatureKey
+    sentence: str
+    """With `{}` for the slot."""
+    fillings: tuple[Filling, ...]
+    """In the order of the words."""
+    bos: bool
+    """Whether each begins with the model's BOS, put before the text."""
+
+    def __repr__(self) -> str:
+        return f"SubstitutionRecord({self.key}, {self.sentence!r}, {len(self.fillings)} words)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureRow:
     """One line of a source's table."""
 
@@ -581,6 +667,38 @@ class Resident:
     state: Literal["absent", "loading", "ready", "failed"]
     megabytes: float = 0.0
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """What the process holds, who waits for it, and what bounds a request."""
+
+    version: str
+    seconds: float
+    """Since the workbench was opened."""
+    device: str
+    dtype: str
+    """Of models, where they run on new texts."""
+    process_megabytes: float | None
+    """Memory of the whole process, files that it has open and reads included; None where the system does not say."""
+    residents: tuple[Resident, ...]
+    budget_megabytes: float
+    """What models and sources may take together."""
+    waiting: int
+    """Requests that wait for a model."""
+    at_work: int
+    """Requests that a model is at work for, in one batch each model."""
+    cache_entries: int
+    """Activations and codes of texts read before, in memory."""
+    cache_megabytes: float
+    cache_most_megabytes: float
+    cache_disk_megabytes: float | None
+    """None until this process has looked; what is there is found all the same."""
+    cache_disk_most_megabytes: float
+    cache_hits: int
+    cache_misses: int
+    limits: tuple[tuple[str, float], ...]
+    """Settings that bound requests: name and value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

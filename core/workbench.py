@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from core.records import (
     BuildReport,
     ByTokenRecord,
     Combine,
+    ContrastRecord,
     FeatureKey,
     FeatureRecord,
     Figures,
@@ -38,8 +40,10 @@ from core.records import (
     ReleaseRecord,
     Resident,
     SearchRecord,
+    ServerRecord,
     SourceKey,
     SourceRecord,
+    SubstitutionRecord,
     TestRecord,
     Token,
 )
@@ -67,6 +71,7 @@ class Workbench:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self._since = time.monotonic()
         self.catalog = Catalog(self.settings.roots())
         self._open = OpenSources()
         self._pool = Pool(self.settings.memory())
@@ -283,6 +288,55 @@ class Workbench:
         rows, features = by_token(self._facts_of(source), found[key], tokens, top=top, densest=densest, bos=bos)
         return ByTokenRecord(key=key, text=text, tokens=tokens, bos=model.bos is not None, rows=rows, features=features)
 
+    def contrast(
+        self,
+        model_id: str,
+        a: str,
+        b: str,
+        *,
+        sources: Sequence[SourceKey | str] = (),
+        measure: Measure = "surprise",
+        densest: float | None = None,
+        bos: bool = False,
+        top: int = 10,
+        offset: int = 0,
+        tell: Callable[[int], None] | None = None,
+    ) -> ContrastRecord:
+        """The features that tell two texts apart, `top` in each direction; see `core.techniques.contrast`.
+
+        Raises what `search` does.
+        """
+        from core.techniques.contrast import contrast
+        from core.techniques.feature_test import token_ids
+
+        texts = self._texts([a, b])
+        chosen = self._searched(model_id, sources)
+        if not 1 <= top <= self.settings.max_results or offset < 0:
+            raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
+        if measure not in get_args(Measure):
+            raise BadInput(f"measure is one of {', '.join(get_args(Measure))}; there is no “{measure}”.")
+        model = self._model_slot(model_id).get()
+        rows = token_ids(model, texts)
+        found = self._reader(model_id)(rows, [s.key for s in chosen], patience=self.settings.patience, tell=tell)
+        tokens = (model.vocabulary.draw(rows[0]), model.vocabulary.draw(rows[1]))
+        codes = {self._facts_of(s): (found[0][s.key], found[1][s.key]) for s in chosen}
+        return contrast(
+            (a, b), tokens, codes, model_id=model_id, has_bos=model.bos is not None, measure=measure, densest=densest,
+            bos=bos, top=top, offset=offset,
+        )  # fmt: skip
+
+    def substitute(self, key: FeatureKey | str, sentence: str, words: Sequence[str]) -> SubstitutionRecord:
+        """A feature on a sentence with one `{}`, filled with each of a few words; see `core.techniques.substitution`.
+
+        Raises what `test` does; `BadInput` also for a sentence without exactly one slot, and for an empty word.
+        """
+        from core.techniques.substitution import filled, substitution
+
+        key, words = _feature(key), [words] if isinstance(words, str) else list(words)
+        texts = filled(sentence, words, self.settings.max_texts)
+        tests = self.test(key, texts)
+        return substitution(key, sentence, words, tests, signed=self.source(key.source).signed)
+
     def activations(self, key: SourceKey | str, texts: Sequence[str] | str) -> Records[ActivationsRecord]:
         """Every value that a source gives on a few texts; a record a text.
 
@@ -326,6 +380,15 @@ class Workbench:
     def residents(self) -> tuple[Resident, ...]:
         """What the process holds, and what it is loading."""
         return self._pool.residents()
+
+    def server(self) -> ServerRecord:
+        """What this process holds and what bounds a request: nothing secret, and no path of this machine."""
+        from core.models.holding import server
+
+        with self._lock:
+            cache, turns = self._cache, [reader.turns for _, reader in self._readers.values()]
+        held = None if cache is None else cache.held()
+        return server(self.settings, self.residents(), held, turns, since=self._since)
 
     def ready(self, model_id: str) -> bool:
         """Whether the model is in memory."""

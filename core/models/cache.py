@@ -2,9 +2,10 @@
 
 Content-addressed: an entry's name is a SHA-256 over everything that its numbers depend on (the model's fingerprint, its
 dtype, the hook, the token ids, the source's weights), so an entry can be unused, and never out of date. Both keeps are
-bounded, and what was used longest ago goes first. On disk an entry is written beside and renamed, by a thread of its
-own, so that nobody waits for it; one that cannot be read, or does not hold what its name says, is removed and computed
-again.
+bounded, and what was used longest ago goes first; on disk that is what was written or read from there. On disk an entry
+is written beside and renamed, by a thread of its own, so that nobody waits for it; one that cannot be read, or does not
+hold what its name says, is removed and computed again. Several processes may share a folder: each looks at all of it
+when it begins and whenever it has filled it.
 
 Cost: a hash a look-up; some hundred kilobytes a prompt, hook or source.
 """
@@ -16,7 +17,10 @@ import hashlib
 import json
 import os
 import queue
+import secrets
+import shutil
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +32,12 @@ from numpy.typing import NDArray
 
 VERSION = 1
 """Of the entries; those of another version are removed."""
-WAITING = 256
-"""Entries that wait to be written at most; what comes beyond stays in memory alone."""
+WAITING = 64 * 2**20
+"""Bytes that wait to be written at most; what comes beyond stays in memory alone."""
+BESIDES = 1024
+"""Bytes of an entry in memory besides its arrays' own."""
+STALE = 60.0
+"""Seconds after which a file that is no entry is nobody's unfinished one."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -45,7 +53,8 @@ class Held:
 
     entries: int
     bytes: int
-    disk_bytes: int
+    disk_bytes: int | None
+    """None until this process has looked, which it does before it writes its first entry."""
     hits: int
     misses: int
 
@@ -58,12 +67,12 @@ class Cache:
         self._folder = None if self._root is None else self._root / f"v{VERSION}"
         self._most, self._most_disk = memory, disk
         self._entries: OrderedDict[str, Arrays] = OrderedDict()
-        self._bytes = self._hits = self._misses = 0
-        self._lock = threading.Lock()  # guards all of the above
-        self._queue: queue.Queue[tuple[str, Arrays]] = queue.Queue(WAITING)
+        self._bytes = self._hits = self._misses = self._unwritten = 0
         self._writer: threading.Thread | None = None
-        self._on_disk: OrderedDict[str, int] | None = None
-        """Name and size, longest unused first; read by the first who writes, and only the writer changes it."""
+        self._lock = threading.Lock()  # guards all of the above
+        self._queue: queue.Queue[tuple[str, Arrays]] = queue.Queue()
+        self._disk_bytes: int | None = None
+        """As far as this process knows; only the writer changes it, and looks before its first entry."""
 
     def get(self, name: str) -> Arrays | None:
         """What is kept under `name`."""
@@ -86,20 +95,22 @@ class Cache:
         for array in arrays.values():
             array.setflags(write=False)
         self._keep(name, arrays)
-        if self._folder is None:
+        size = _size(arrays)
+        if self._folder is None or size > self._most_disk:
             return
         with self._lock:
+            if self._unwritten + size > WAITING:
+                return
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write_all, daemon=True, name="activation cache")
                 self._writer.start()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait((name, arrays))
+            self._unwritten += size
+            self._queue.put((name, arrays))
 
     def held(self) -> Held:
         """What is here now."""
         with self._lock:
-            disk = sum((self._on_disk or {}).values())
-            return Held(len(self._entries), self._bytes, disk, self._hits, self._misses)
+            return Held(len(self._entries), self._bytes, self._disk_bytes, self._hits, self._misses)
 
     def flush(self) -> None:
         """Waits until everything that was put is on disk."""
@@ -135,12 +146,14 @@ class Cache:
                 found = dict(file)
             if str(found.pop("name")) != name:
                 raise ValueError("it was written under another name")
-            os.utime(path)  # used now
         except FileNotFoundError:
             return None
         except Exception:  # a damaged file raises whatever NumPy's and Python's readers stumble over
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that may only be read
+                path.unlink()
             return None
+        with contextlib.suppress(OSError):  # as above
+            os.utime(path)  # used now
         for array in found.values():
             array.setflags(write=False)
         return found
@@ -150,50 +163,60 @@ class Cache:
             name, arrays = self._queue.get()
             try:
                 self._write(name, arrays)
-            except OSError:  # a full disk: what is kept in memory is enough
+            except Exception:  # a full disk, or what cannot be written: what is kept in memory is enough
                 pass
             finally:
+                with self._lock:
+                    self._unwritten -= _size(arrays)
+                del arrays  # or the last one written would stay
                 self._queue.task_done()
 
     def _write(self, name: str, arrays: Arrays) -> None:
+        if self._disk_bytes is None:
+            self._disk_bytes = self._trim()
         path = self._place(name)
-        kept = self._listing()
-        if name in kept:
+        if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.tmp.npz")
+        beside = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
         try:
-            np.savez(beside, allow_pickle=False, name=np.array(name), **arrays)
+            with beside.open("xb") as file:
+                np.savez(file, allow_pickle=False, name=np.array(name), **arrays)
             size = beside.stat().st_size
             beside.rename(path)
         finally:
             beside.unlink(missing_ok=True)
-        kept[name] = size
-        total = sum(kept.values())
-        while total > self._most_disk and kept:
-            old, size = kept.popitem(last=False)
-            self._place(old).unlink(missing_ok=True)
-            total -= size
+        self._disk_bytes += size
+        if self._disk_bytes > self._most_disk:
+            self._disk_bytes = self._trim()
 
-    def _listing(self) -> OrderedDict[str, int]:
-        """What is on disk; other versions' entries and unfinished ones go."""
-        if self._on_disk is not None:
-            return self._on_disk
+    def _trim(self) -> int:
+        """Bytes on disk, after what is no entry of this version has gone and, of too many, those used longest ago."""
         assert self._root is not None and self._folder is not None
-        found: list[tuple[float, str, int]] = []
-        for path in self._root.glob("v*/*/*.npz"):
-            with contextlib.suppress(OSError):
-                if path.parent.parent != self._folder or len(path.stem) != 64:
-                    path.unlink()
-                    continue
+        for other in self._root.glob("v[0-9]*"):
+            if other != self._folder:
+                shutil.rmtree(other, ignore_errors=True)
+        found: list[tuple[float, int, Path]] = []
+        for path in self._folder.glob("*/*"):
+            with contextlib.suppress(OSError):  # another process was quicker
                 stat = path.stat()
-                found.append((stat.st_mtime, path.stem, stat.st_size))
-        self._on_disk = OrderedDict((name, size) for _, name, size in sorted(found))
-        return self._on_disk
+                if path == self._place(path.stem):
+                    found.append((stat.st_mtime, stat.st_size, path))
+                elif time.time() - stat.st_mtime > STALE:
+                    path.unlink()
+        total = sum(size for _, size, _ in found)
+        room = self._most_disk if total <= self._most_disk else self._most_disk * 9 // 10  # not at every entry again
+        for _, size, path in sorted(found):
+            if total <= room:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                total -= size
+        return total
 
 
 def _size(arrays: Arrays) -> int:
-    return sum(array.nbytes for array in arrays.values())
+    return BESIDES + sum(array.nbytes for array in arrays.values())
 
 
 def ids_of(ids: Sequence[int]) -> str:

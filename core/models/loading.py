@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class LoadedModel:
     """Of the weights; see `fingerprint`."""
     settings_sha256: str
     """Of whatever else its numbers depend on; see `settings_fingerprint`."""
+    _reading: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Held while a text is tokenized: Hugging Face's tokenizers change their settings during a call."""
 
     @property
     def bos(self) -> int | None:
@@ -57,14 +60,15 @@ class LoadedModel:
         return device
 
     def ids(self, text: str) -> list[int]:
-        """BOS, if the model has one, and the tokens of `text`.
+        """BOS, if the model has one, and the tokens of `text`. Safe to call from several threads.
 
         Special tokens written out in the text stay text where the tokenizer allows.
 
         Raises:
             BadInput: the text has a token for which the model has no embedding.
         """
-        body = list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        with self._reading:
+            body = list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         if body and max(body) >= self.manifest.record.d_vocab:
             name = self.tokenizer.convert_ids_to_tokens(max(body))
             raise BadInput(f"{self.manifest.record.model_id} has no embedding for the token {name!r} of the text.")

@@ -1,4 +1,4 @@
-"""Lets glibc keep freed memory for the next tensor.
+"""Memory: what says that it ran out, and letting glibc keep what was freed for the next tensor.
 
 By default a block of more than a few MiB comes from the kernel each time and goes back when freed, and the kernel fills
 every page with zeros first. The eight temporaries of GPT-2's GELU, for one, took 7.6 s of a pass so, and 2.6 s without.
@@ -9,7 +9,10 @@ done.
 from __future__ import annotations
 
 import ctypes
+import errno
 import sys
+
+from core.errors import Busy
 
 LARGEST, KEPT = 32 * 2**20, 2**30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -24,3 +27,23 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     return bool(mallopt(_MMAP_THRESHOLD, LARGEST) and mallopt(_TRIM_THRESHOLD, KEPT))
+
+
+def ran_out(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that memory ran out, here or on a GPU; imports no torch."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS):
+            return True
+        error = error.__cause__
+    return False
+
+
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""In the messages of torch's errors, which on a CPU have no class of their own."""
+
+
+def no_room() -> Busy:
+    """What a person is told then."""
+    return Busy("This server has not enough memory for that now. Try fewer sources or a shorter text, or in a moment.")

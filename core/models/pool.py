@@ -3,7 +3,8 @@
 A model is used by one thread at a time: hooks belong to a pass, so a pass holds the model's lock. Loading happens under
 the lock of that one entry, so that two visitors who arrive together load it once, and both wait. What is loaded stays
 until the whole is larger than its budget: then what was used longest ago goes, models last, since their sources cannot
-be run without them. Whoever works with what goes keeps it until they are done.
+be run without them. Whoever works with what goes keeps it until they are done. Where memory runs out all the same,
+everything goes that nobody works with, so that the next who asks finds room.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from core.errors import WorkbenchError
+from core.models.memory import no_room, ran_out
 from core.records import Resident
 
 T = TypeVar("T")
@@ -38,6 +40,8 @@ class Slot(Generic[T]):
     """When it was last asked for."""
     loaded: Callable[[], None] = lambda: None
     """Called after it was loaded."""
+    starved: Callable[[], None] = lambda: None
+    """To be called where memory ran out."""
 
     @property
     def bytes(self) -> int:
@@ -45,26 +49,54 @@ class Slot(Generic[T]):
         return int(getattr(self.value, "bytes", 0))
 
     def get(self) -> T:
-        """Loads on first use; a failure is remembered as a state, but tried again at the next use."""
+        """Loads on first use; a failure is remembered as a state, but tried again at the next use.
+
+        What is loaded is given at once, also during a pass.
+
+        Raises:
+            Busy: memory ran out.
+        """
+        self.used = time.monotonic()
+        value = self.value
+        if value is not None:
+            return value
         with self.lock:
-            self.used = time.monotonic()
             value = self.value
-            if value is not None:
+            if value is not None:  # loaded by another thread meanwhile
                 return value
-            self.state, self.message = "loading", ""
-            try:
-                value = self.value = self.load()
-            except Exception as error:
-                self.state = "failed"
-                self.message = str(error) if isinstance(error, WorkbenchError) else "It cannot be loaded."
-                raise
+            value = self.value = self._load()
             self.state = "ready"
         self.loaded()
         return value
 
+    def _load(self) -> T:
+        self.state, self.message = "loading", ""
+        try:
+            return self.load()
+        except BaseException as error:
+            hungry = ran_out(error)
+            told = no_room() if hungry else error
+            self.state = "failed"
+            self.message = str(told) if isinstance(told, WorkbenchError) else "It cannot be loaded."
+            if not hungry:
+                raise
+        self.starved()  # when the error and what its frames hold are gone
+        raise no_room()
+
+    def begins(self) -> bool:
+        """Whether it is still to be loaded; it then says that it is loading, and the caller is to `get` it."""
+        if self.state not in ("absent", "failed") or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if absent := self.value is None:
+                self.state = "loading"
+            return absent
+        finally:
+            self.lock.release()
+
     def drop(self) -> bool:
         """Lets the value go, unless a pass is at work with it; the next use loads it again."""
-        if not self.lock.acquire(blocking=False):
+        if self.value is None or not self.lock.acquire(blocking=False):
             return False
         try:
             self.value, self.state = None, "absent"
@@ -88,7 +120,7 @@ class Pool:
             held = self._slots.get(name)
             if held is None or held[0] != mark:
                 slot: Slot[T] = Slot(load, stays=stays)
-                slot.loaded = partial(self.trim, slot)
+                slot.loaded, slot.starved = partial(self.trim, slot), self.clear
                 self._slots[name] = (mark, slot)  # type: ignore[assignment]  # a name is always used with one type
                 return slot
             return held[1]  # type: ignore[return-value]  # as above
@@ -114,8 +146,7 @@ class Pool:
 
     def warm(self, slot: Slot[T]) -> None:
         """Begins to load in the background, unless that has begun."""
-        if slot.state in ("absent", "failed"):
-            slot.state = "loading"
+        if slot.begins():
             threading.Thread(target=_quietly, args=(slot,), daemon=True, name="warm").start()
 
     def residents(self) -> tuple[Resident, ...]:

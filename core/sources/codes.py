@@ -54,7 +54,7 @@ class Sparse:
         return Peaks(self.features[kept][first].astype(np.int64), values[first], positions[first].astype(np.int64))
 
     def of(self, features: Int64[np.ndarray, " k"]) -> Float32[np.ndarray, "k tokens"]:
-        """The values of some features at every token."""
+        """The values of some features, each named once, at every token."""
         found = np.zeros((len(features), self.tokens), np.float32)
         order = np.argsort(features, kind="stable")
         at = np.searchsorted(features[order], self.features)
@@ -69,12 +69,12 @@ class Sparse:
         return self.features[begin:end].astype(np.int64), self.values[begin:end]
 
     def parts(self, lengths: Sequence[int]) -> Iterator[Sparse]:
-        """Those of several texts one after another, taken apart."""
+        """Those of several texts one after another, taken apart: copies, so that one does not keep the others."""
         for end, length in zip(np.cumsum(lengths), lengths, strict=True):
             first, last = np.searchsorted(self.positions, [end - length, end])
             part = slice(first, last)
             positions = self.positions[part] - np.int32(end - length)
-            yield Sparse(length, self.width, positions, self.features[part], self.values[part])
+            yield Sparse(length, self.width, positions, self.features[part].copy(), self.values[part].copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,9 @@ class Dense:
         return features, self.values[position, features]
 
     def parts(self, lengths: Sequence[int]) -> Iterator[Dense]:
-        """Those of several texts one after another, taken apart."""
+        """Those of several texts one after another, taken apart: copies, so that one does not keep the others."""
         for end, length in zip(np.cumsum(lengths), lengths, strict=True):
-            yield Dense(self.values[end - length : end])
+            yield Dense(self.values[end - length : end].copy())
 
 
 Codes: TypeAlias = Sparse | Dense

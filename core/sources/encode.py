@@ -13,6 +13,8 @@ Cost: one product over the encoder, a look at each of its results, and some hund
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -86,7 +88,8 @@ class Screen:
         self._source = source
         weights = source.sae.W_enc.detach().float()
         self._rows = weights.T.contiguous()  # [d_sae, d_in]: a feature's weights lie together
-        source.sae.W_enc.data = self._rows.T  # the same numbers, held once
+        own = torch.nn.Parameter(self._rows.T, requires_grad=False)  # the same numbers, held once
+        source.sae._parameters = source.sae._parameters | {"W_enc": own}  # which it shares with the caller's SAE
         self._half = self._rows.bfloat16()
         rounded = self._half.float()
         self._missed = _upward((self._rows - rounded).norm(dim=1))
@@ -108,10 +111,11 @@ class Screen:
         length = x.norm(dim=1)
         rounded = half.float()
         missed = (x - rounded).norm(dim=1) + 2 * x.shape[1] * 2.0**-24 * rounded.norm(dim=1)
-        possible = _possible(
-            _array(screened), _array(self._bias), _array(self._cut), _array(_upward(length)), _array(_upward(missed)),
-            _array(self._missed), _array(self._length), ROUND / (1 - ROUND),
-        )  # fmt: skip
+        with _LOOKING:
+            possible = _possible(
+                _array(screened), _array(self._bias), _array(self._cut), _array(_upward(length)),
+                _array(_upward(missed)), _array(self._missed), _array(self._length), ROUND / (1 - ROUND),
+            )  # fmt: skip
         wanted = np.flatnonzero(possible)
         features = torch.from_numpy(wanted)
         exact = x @ self._rows[features].T + self._bias[features]
@@ -129,6 +133,8 @@ def _array(x: Tensor) -> F32:
     return x.cpu().numpy()
 
 
+_LOOKING = threading.Lock()
+"""Where there is no OpenMP, numba ends the process if two threads begin a parallel loop at once."""
 COLUMNS = 512
 """Features that one thread looks at together."""
 

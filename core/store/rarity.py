@@ -1,9 +1,10 @@
 """How rare a value of a feature is: on how many of the build's tokens the feature is at least so strong.
 
 Exact over the activation store. A source that is kept without it has the values at certain ranks (core.build.ranks),
-two for each doubling: between two of them the logarithm of the rank is taken to fall evenly, which is at most √2 off,
-and exact at the ranks themselves. Of a dense source the size of a value counts, whatever its sign: within the tails
-that its ranks cover by them, and else by its histogram, evenly within a bin.
+two for each doubling: between two of them the logarithm of the count is taken to fall evenly, from the one to just
+before the other, which is at most √2 off, and exact at the ranks themselves where no other value is equal. Of a dense
+source the size of a value counts, whatever its sign: within the tails that its ranks cover by them, and else by its
+histogram, evenly within a bin.
 
 Cost: a look at every stored value of the features asked for, or one bisection each.
 """
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float32, Float64, Int64
 
-from core.errors import NotAvailable
+from core.errors import BadData, NotAvailable
 from core.kernel import F32, F64, I64, compiled, no_type_check
 from core.records import SourceRecord
 from core.store.layout import RANKS, SourceData
@@ -49,10 +50,14 @@ class Rarity:
         if not source.signed:
             try:
                 self._store = data.store_values()
-                return
             except NotAvailable:
                 pass
+            else:  # compiled loops look where these lead
+                _need(len(self._store[0]) == len(self.active) + 1, source)
+                return
         self._high, self._low = (Lists.of(data.features.column(name)) for name in ("ranked", "ranked_low"))
+        for lists in (self._high, self._low):
+            _need(int(np.diff(lists.offsets).max(initial=0)) <= len(RANKS), source)
         if source.signed:
             self._bins = Lists.of(data.features.column("histogram"))
             ends = (data.features.column(f"histogram_{end}").to_numpy() for end in ("low", "high"))
@@ -100,6 +105,11 @@ class Rarity:
             counts += np.where((lengths > 0) & (sign * values >= sign * end), tail, np.maximum(rest, known))
 
 
+def _need(holds: bool, source: SourceRecord) -> None:
+    if not holds:
+        raise BadData(f"The files of {source.key} do not belong together. Build it again.")
+
+
 @compiled()
 @no_type_check
 def _stored(offsets: I64, kept: F32, features: I64, values: F32, counts: F64) -> None:
@@ -138,7 +148,7 @@ def _between(
         if last is not None and high == end - 1:
             second = last[f]
         part = (sign * ranked[low] - v) / (sign * ranked[low] - sign * ranked[high])
-        counts[n] = first * (second / first) ** part
+        counts[n] = first * ((second - 1) / first) ** part
 
 
 @compiled()

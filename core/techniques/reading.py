@@ -4,7 +4,8 @@ Knows nothing of what is done with them. A reader belongs to one model. What it 
 the rest is computed together for everybody who waits: one forward pass for all texts to the last hook that any source
 needs, and one product over each encoder.
 
-Cost: of what is not cached, one pass and one look at every encoder; of what is, a look-up.
+Cost: of what is not cached, one pass and one look at every encoder; of what is, a look-up. Memory is bounded: of many
+or long texts only so many are at work together that `PLACES` activations are held.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import Busy
+from core.errors import BadConfig
 from core.models.cache import Arrays, Cache, ids_of, name_of
 from core.models.capture import capture, pad
 from core.models.loading import LoadedModel
+from core.models.memory import no_room, ran_out
 from core.models.pool import Slot
 from core.models.turns import Turns
 from core.records import SourceKey
@@ -29,6 +31,8 @@ from core.sources.encode import Encoder
 
 TOKENS = 4096
 """Places for tokens in one pass."""
+PLACES = 2**16
+"""Activations, one a token and source, that are held at once (each some kilobytes); one text may need more."""
 
 Ids = tuple[int, ...]
 Found = dict[SourceKey, Codes]
@@ -41,6 +45,11 @@ class Wanted:
 
     ids: Ids
     sources: tuple[SourceKey, ...]
+
+    @property
+    def places(self) -> int:
+        """Activations that reading it holds at most."""
+        return len(self.ids) * len(self.sources)
 
 
 class Reader:
@@ -63,6 +72,7 @@ class Reader:
 
         Raises:
             Busy: it waited too long, or memory ran out.
+            BadConfig: what the model or a source gives is no finite number.
         """
         found = {ids: self._known(ids, sources) for ids in map(tuple, texts)}
         jobs = tuple(
@@ -96,22 +106,31 @@ class Reader:
         slot = self._encoder(key)
         held = self._names.get(key)
         if held is None or held[0] is not slot:
-            source = slot.get().source
-            held = (slot, (source.hook, source.kind, source.sha256))
-            self._names[key] = held
+            self._loaded(key)
+            held = self._names[key]
         return held[1]
+
+    def _loaded(self, key: SourceKey) -> Encoder:
+        """The source with its weights, and known by these: they may be others than when it was loaded last."""
+        slot = self._encoder(key)
+        encoder = slot.get()
+        source = encoder.source
+        self._names[key] = (slot, (source.hook, source.kind, source.sha256))
+        return encoder
 
     # -- the work ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def _read(self, jobs: Sequence[tuple[Wanted, ...]]) -> list[list[Found]]:
         try:
-            made = iter(self._together([wanted for job in jobs for wanted in job]))
+            some = _shares([wanted for job in jobs for wanted in job])
+            made = iter([found for share in some for found in self._together(share)])
             return [[next(made) for _ in job] for job in jobs]
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise Busy(
-                "This server has not enough memory for that now. Try fewer sources or a shorter text."
-            ) from error
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        self._model.starved()  # when the error and what its frames hold are gone
+        raise no_room()
 
     def _together(self, jobs: Sequence[Wanted]) -> list[Found]:
         """The codes of every text; each encoder is read once for all texts that want it."""
@@ -126,9 +145,11 @@ class Reader:
         hidden = self._hidden(hooks)
         made: dict[tuple[SourceKey, Ids], Codes] = {}
         for key, texts in asking.items():
-            encoder = self._encoder(key).get()
+            encoder = self._loaded(key)
             rows = [hidden[encoder.source.hook, ids] for ids in texts]
             codes = encoder(torch.cat(rows))
+            if not np.isfinite(codes.values).all():
+                raise BadConfig(f"The values of {key} are no finite numbers on this text: its weights are too large.")
             each: Iterator[Codes] = codes.parts([len(row) for row in rows])
             for ids, part in zip(texts, each, strict=True):
                 self._cache.put(self._codes_name(key, ids), _arrays(part))
@@ -154,6 +175,8 @@ class Reader:
             for hook, value in values.items():
                 for ids, row in zip(texts, value, strict=True):
                     row = row[: len(ids)].float()
+                    if not row.isfinite().all():
+                        raise BadConfig(f"The model's activations at {hook} are no finite numbers on this text.")
                     found[hook, ids] = row
                     self._cache.put(self._hidden_name(hook, ids), {"hidden": row.cpu().numpy().copy()})
         return found
@@ -169,6 +192,20 @@ def _passes(texts: Iterable[Ids]) -> Iterator[list[Ids]]:
         batch.append(ids)
     if batch:
         yield batch
+
+
+def _shares(texts: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """Texts to be read together, in their order."""
+    share: list[Wanted] = []
+    places = 0
+    for wanted in texts:
+        if share and places + wanted.places > PLACES:
+            yield share
+            share, places = [], 0
+        share.append(wanted)
+        places += wanted.places
+    if share:
+        yield share
 
 
 def _arrays(codes: Codes) -> Arrays:

@@ -115,10 +115,10 @@ def search(
         chosen[list(asked.positions)] = True
         where &= chosen
     ranked = {facts: _rank(facts, found, where, asked) for facts, found in codes.items()}
-    order = _merged(list(ranked.values()), asked.offset + asked.top)
+    order = _merged(list(ranked.values()), max(BEST, asked.offset + asked.top))
     sources = list(ranked)
     among = np.bincount(np.array([s for s, _ in order[:BEST]], int), minlength=len(sources))
-    hits = _hits(order[asked.offset :], sources, list(ranked.values()), codes, tokens)
+    hits = _hits(order[asked.offset :][: asked.top], sources, list(ranked.values()), codes, tokens)
     return SearchRecord(
         model_id=model_id, text=text, tokens=tuple(tokens), bos=bos, measure=asked.measure, combine=asked.combine,
         positions=asked.positions, hits=hits, total=sum(len(r.features) for r in ranked.values()), offset=asked.offset,
@@ -142,8 +142,7 @@ def _rank(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) ->
         features, values, positions = features[kept], values[kept], positions[kept]
     if asked.combine == "sum" and asked.positions:
         scores = np.zeros(len(features))
-        for row in np.flatnonzero(where):
-            at = codes.of(features)[:, row]
+        for at in codes.of(features)[:, where].T:
             there = np.flatnonzero(at)
             scores[there] += facts.measured(asked.measure, features[there], at[there])
     else:

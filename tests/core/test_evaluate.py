@@ -268,7 +268,7 @@ def test_a_model_without_special_tokens_has_the_same_figures_twice(tmp_path: Pat
 @pytest.mark.parametrize("kind", ["neurons", "directions"])
 def test_kinds_without_a_reconstruction_say_so(bench: Workbench, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "directions":
-        other = Directions(torch.eye(32), "blocks.0.hook_resid_pre")
+        other = Directions(torch.randn(128, 32), "blocks.0.hook_resid_pre")  # as many as the neurons
         monkeypatch.setattr("core.sources.dictionary.load", lambda *_, **__: other)
     fresh = Workbench(bench.settings)
     with pytest.raises(NotAvailable, match=rf"no autoencoder: .*{kind} are .*no reconstruction to evaluate"):

@@ -1,10 +1,6 @@
-"""Models in memory: what is said of them, one pass for many texts, and loading once however many ask."""
+"""Models in memory: what is said of them, and one pass for many texts."""
 
 from __future__ import annotations
-
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +10,6 @@ from core.catalog.manifest import ModelSpec
 from core.errors import BadConfig, NotAvailable
 from core.models import loading
 from core.models.capture import capture, check_hooks, hook_layer, pad
-from core.models.pool import Pool, Slot
 from tests import tiny
 from tests.core import naive
 
@@ -121,72 +116,3 @@ def test_the_fingerprint_follows_the_weights(model, folder, tmp_path):
 def test_weights_that_are_gone(tmp_path):
     with pytest.raises(NotAvailable, match=r"no config\.json"):
         loading.load(ModelSpec(id="x", path=str(tmp_path)))
-
-
-# -- the pool ----------------------------------------------------------------------------------------------------------
-
-
-def test_many_ask_and_one_loads():
-    loads = []
-
-    def load() -> str:
-        loads.append(threading.get_ident())
-        time.sleep(0.05)
-        return "value"
-
-    pool = Pool()
-    with ThreadPoolExecutor(16) as threads:
-        found = list(threads.map(lambda _: pool.slot("a", load).get(), range(32)))
-    assert found == ["value"] * 32 and len(loads) == 1
-    assert [(r.name, r.state) for r in pool.residents()] == [("a", "ready")]
-
-
-def test_two_things_load_side_by_side():
-    gate = threading.Barrier(2, timeout=5)
-    pool = Pool()
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(lambda name: pool.slot(name, gate.wait).get() is not None, "ab")) == [True, True]
-
-
-def test_a_failure_is_remembered_and_tried_again():
-    tries = []
-
-    def load() -> str:
-        tries.append(1)
-        if len(tries) == 1:
-            raise NotAvailable("not yet")
-        if len(tries) == 2:
-            raise RuntimeError("/secret/path")
-        return "value"
-
-    pool = Pool()
-    slot = pool.slot("a", load)
-    assert slot.state == "absent"
-    with pytest.raises(NotAvailable):
-        slot.get()
-    assert (slot.state, slot.message) == ("failed", "not yet")
-    with pytest.raises(RuntimeError):
-        slot.get()
-    assert (slot.state, slot.message) == ("failed", "It cannot be loaded.")
-    assert slot.get() == "value" and (slot.state, slot.message) == ("ready", "")
-
-
-def test_warming_does_not_wait_and_does_not_raise():
-    begun, go = threading.Event(), threading.Event()
-
-    def load() -> str:
-        begun.set()
-        assert go.wait(5)
-        raise NotAvailable("gone")
-
-    pool = Pool()
-    slot: Slot[str] = pool.slot("a", load)
-    pool.warm(slot)
-    pool.warm(slot)
-    assert begun.wait(5) and slot.state == "loading"
-    go.set()
-    for _ in range(200):
-        if slot.state == "failed":
-            break
-        time.sleep(0.01)
-    assert (slot.state, slot.message) == ("failed", "gone")
