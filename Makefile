@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types bench packages clean
+.PHONY: demo test lint types bench soak packages clean
 
 demo: $(VENV)/.runtime
 	PORT=$(PORT) $(BIN)/python app.py
@@ -30,6 +30,11 @@ types: $(VENV)/.dev
 bench: $(VENV)/.dev packages
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.build
+
+# Many people at once for ten minutes; SOAK="--sessions 5 --minutes 1" for others.
+SOAK ?=
+soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 # Chromium for the browser tests: installed where that is possible, else those tests are skipped and pytest lists them.
 packages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from core.terminal import table
@@ -43,8 +43,12 @@ def main(description: str, measure: Callable[[bool], Iterable[Row]]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and smaller data; about a minute")
     asked = parser.parse_args()
-    rows = list(measure(asked.quick))
-    if asked.json:
+    return show(list(measure(asked.quick)), as_json=asked.json)
+
+
+def show(rows: Sequence[Row], *, as_json: bool) -> int:
+    """Prints rows; the status is 1 if a budget is missed."""
+    if as_json:
         print(json.dumps({"rows": [row.plain() for row in rows]}))
     else:
         header = ("what", "ours", "yardstick", "ratio", "unit", "budget", "met")

@@ -114,7 +114,7 @@ def _plain(key: FeatureKey) -> None:
     """The URL in its plain form, so that a reload or a copied link gives the same page."""
     kept = {
         name: st.query_params.get_all(name)
-        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks")
+        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks", "sentence", "words", "order")
         if name in st.query_params
     }
     st.query_params.from_dict({"id": str(key), **kept})

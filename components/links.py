@@ -48,3 +48,9 @@ def source(key: SourceKey | str, **view: str) -> str:
 def search(**view: str) -> str:
     """The search page, with its view: model, text, sources, tokens, sort and so on."""
     return _address("/search", *((name, value) for name, value in view.items() if value))
+
+
+def scan(key: FeatureKey | str, sentence: str = "", words: str = "", order: str = "") -> str:
+    """The page of a feature's substitution scan; `words` have commas between."""
+    view = {"sentence": sentence, "words": words, "order": order}
+    return _address("/scan", ("id", str(key)), *((name, value) for name, value in view.items() if value))

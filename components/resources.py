@@ -15,7 +15,16 @@ import yaml
 
 from components.jobs import Job
 from core import process
-from core.records import Combine, FeatureKey, Measure, SearchRecord, TestRecord
+from core.records import (
+    ByTokenRecord,
+    Combine,
+    ContrastRecord,
+    FeatureKey,
+    Measure,
+    SearchRecord,
+    SubstitutionRecord,
+    TestRecord,
+)
 from core.workbench import Workbench
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -47,6 +56,16 @@ def glossary() -> dict[str, dict[str, str]]:
 def prompts() -> dict[str, list[str]]:
     """Example sentences by category."""
     return _config("prompts") or {}
+
+
+def pairs() -> list[dict[str, str]]:
+    """Pairs of texts to begin a comparison with: `{name, text, against}` each."""
+    return _config("pairs") or []
+
+
+def scans() -> list[dict[str, str]]:
+    """Sentences with a slot, and words for it: `{name, sentence, words}` each."""
+    return _config("scans") or []
 
 
 def featured() -> list[dict[str, str]]:
@@ -101,10 +120,63 @@ def _search(
     )
 
 
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _by_token(source: str, text: str, densest: float | None, bos: bool, top: int, stamp: str) -> Job[ByTokenRecord]:
+    bench = workbench()
+    return Job(lambda tell: bench.by_token(source, text, top=top, densest=densest, bos=bos))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _contrast(
+    model_id: str,
+    texts: tuple[str, str],
+    sources: tuple[str, ...],
+    measure: Measure,
+    densest: float | None,
+    bos: bool,
+    top: int,
+    offset: int,
+    stamp: str,
+) -> Job[ContrastRecord]:
+    bench = workbench()
+    return Job(
+        lambda tell: bench.contrast(
+            model_id, *texts, sources=sources, measure=measure, densest=densest, bos=bos, top=top, offset=offset,
+            tell=tell,
+        )
+    )  # fmt: skip
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _substitution(key: str, sentence: str, words: tuple[str, ...], stamp: str) -> Job[SubstitutionRecord]:
+    bench = workbench()
+    return Job(lambda tell: bench.substitute(key, sentence, words))
+
+
 def search(*key: Any) -> Job[SearchRecord]:
-    """A search at work, or done before; `key` is `_search`'s. What failed is begun again at the next visit."""
-    job = _search(*key)
+    """A search at work, or done before; `key` is `_search`'s."""
+    return _begun(_search, key)
+
+
+def by_token(*key: Any) -> Job[ByTokenRecord]:
+    """The same of features by token; `key` is `_by_token`'s."""
+    return _begun(_by_token, key)
+
+
+def contrast(*key: Any) -> Job[ContrastRecord]:
+    """The same of two texts side by side; `key` is `_contrast`'s."""
+    return _begun(_contrast, key)
+
+
+def substitution(*key: Any) -> Job[SubstitutionRecord]:
+    """The same of a substitution scan; `key` is `_substitution`'s."""
+    return _begun(_substitution, key)
+
+
+def _begun(cached: Any, key: tuple[Any, ...]) -> Job[Any]:
+    """What failed is begun again at the next visit."""
+    job: Job[Any] = cached(*key)
     if job.failed:
-        _search.clear(*key)
-        job = _search(*key)
+        cached.clear(*key)
+        job = cached(*key)
     return job

@@ -21,6 +21,15 @@ NAMES = {"surprise": "surprise", "percentile": "percentile", "fraction": "fracti
 LONG = 64
 """Tokens of a text that a hit draws whole; of a longer one it draws those around its strongest."""
 BEFORE, AFTER = 34, 20
+TABS = {"features": "Features", "token": "Token by token", "contrast": "Two texts"}
+"""What the page can show of a text."""
+ASKS = {
+    "features": "A sentence: which features does it activate?",
+    "token": "A sentence: which features are strongest on each of its tokens?",
+    "contrast": "Two texts: which features tell them apart?",
+}
+SCANNED = 600
+"""Characters of a text at most that goes into the link to a scan."""
 WAITING = 4
 """Empty cards that stand for the hits while they are looked for."""
 
@@ -34,21 +43,28 @@ def _define(measure: str) -> str:
 
 def head(view: View) -> Html:
     """The page's title; once there is something to share, with the way to share it."""
+    tabs = join(
+        f'<a href="{esc(view.to(shown=shown, against=view.against if shown == "contrast" else ""))}"'
+        f'{" aria-current=page" * (view.shown == shown)} data-stay="" data-tip="{esc(ASKS[shown])}">{name}</a>'
+        for shown, name in TABS.items()
+    )
+    row = f'<nav class="fs-tabs" aria-label="What is shown">{tabs}</nav>'
     if not view.text:
-        return source_panels.title(
-            "Search", "See which features a sentence activates, on which of its words, and how unusual that is."
-        )
+        lead = "See which features a sentence activates, on which of its words, and how unusual that is."
+        return Html(f"{source_panels.title('Search', lead)}{row}")
     return Html(
         '<div class="fs-head fs-one"><h1 class="fs-title">Search</h1>'
-        f'<div class="fs-actions">{source_panels.COPY}</div></div>'
+        f'<div class="fs-actions">{source_panels.COPY}</div></div>{row}'
     )
 
 
 def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequence[str]]) -> Html:
     """The box for a text. A new text keeps the order, the sources and the bounds, and begins with all of its tokens."""
-    kept = view.parameters() | {"text": "", "tokens": "", "page": "", "combine": ""}
+    two = view.shown == "contrast"
+    kept = view.parameters() | {"text": "", "against": "", "tokens": "", "page": "", "combine": ""}
+    kept |= {"view": "contrast"} if two else {}
     if len(models) > 1:
-        kept |= {"model": "", "sources": ""}
+        kept |= {"model": "", "sources": "", "source": ""}
     hidden = join(
         f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}">' for name, value in kept.items() if value
     )
@@ -60,17 +76,28 @@ def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequen
         )
         which = f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
     name = next((m.name for m in models if m.model_id == view.model_id), view.model_id)
-    # a line break after the tag is the parser's, not the text's: without it a text that begins with one would lose it
+    button = f'{which}<button class="fs-btn p" type="submit">{"Compare" if two else "Search"}</button>'
+    rows = [_box(view, "text", "My mother and her father were born in France.")]
+    if two:
+        rows.append(_box(view, "against", "My father and his mother were born in France."))
+    boxes = join(
+        f'<div class="fs-ask-row">{box}{button if n == len(rows) else ""}</div>' for n, box in enumerate(rows, 1)
+    )
     return Html(
         '<form data-go="/search" class="fs-card fs-ask" role="search">'
-        '<label class="fs-soft" for="fs-text">A sentence: which features does it activate?</label>'
-        '<div class="fs-ask-row">'
-        '<textarea id="fs-text" class="fs-in" data-name="text" data-whole="" rows="1" spellcheck="false" '
-        f'data-warm="{esc(view.model_id)}" '
-        f'placeholder="My mother and her father were born in France.">\n{esc(view.text)}</textarea>'
-        f'{which}<button class="fs-btn p" type="submit">Search</button></div>{hidden}'
+        f'<label class="fs-soft" for="fs-text">{ASKS[view.shown]}</label>{boxes}{hidden}'
         f'<div class="fs-hint"><span>Enter searches · Shift+Enter starts a line · read by {esc(name)}</span></div>'
-        f"{_folded_examples(view, prompts) if view.text else ''}</form>"
+        f"{_folded_examples(view, prompts) if view.text and not two else ''}</form>"
+    )
+
+
+def _box(view: View, name: str, placeholder: str) -> Html:
+    label = ' aria-label="The second text"' if name == "against" else ""
+    text = view.against if name == "against" else view.text
+    # a line break after the tag is the parser's, not the text's: without it a text that begins with one would lose it
+    return Html(
+        f'<textarea id="fs-{name}" class="fs-in" data-name="{name}" data-whole="" rows="1" spellcheck="false" '
+        f'data-warm="{esc(view.model_id)}" placeholder="{esc(placeholder)}"{label}>\n{esc(text)}</textarea>'
     )
 
 
@@ -97,12 +124,22 @@ def _folded_examples(view: View, prompts: Mapping[str, Sequence[str]]) -> Html:
 
 def asked(view: View, text: Sequence[Token], records: Sequence[SourceRecord], facets: Sequence[Facet]) -> Html:
     """Where the search looks: the text as a strip whose tokens can be chosen, and the sources."""
+    chosen = _chosen(view)
+    return card(
+        f"{token_choice(view, text)}{chosen}{source_choice(view, records, facets)}",
+        length(text),
+        bos_choice(view, text),
+    )
+
+
+def length(text: Sequence[Token]) -> Html:
+    """How many tokens a text has."""
     counted = sum(not t.special for t in text)
-    head = word(f"{counted:,} {'token' if counted == 1 else 'tokens'}", "token")
-    return card(f"{_strip(view, text)}{_chosen(view)}{_sources(view, records, facets)}", head, _bos(view, text))
+    return word(f"{counted:,} {'token' if counted == 1 else 'tokens'}", "token")
 
 
-def _strip(view: View, text: Sequence[Token]) -> Html:
+def token_choice(view: View, text: Sequence[Token]) -> Html:
+    """The text as a strip whose tokens can be chosen."""
     boxes = []
     for n, item in enumerate(text):
         if item.special and not view.bos:
@@ -134,14 +171,15 @@ def _chosen(view: View) -> Html:
     if count > 1:
         ways = [("max", "Strongest", "strongest"), ("sum", "Sum", "sum")]
         pills = join(
-            _pill(view.to(combine=way), name, on=view.combine == way, about=define(entry)) for way, name, entry in ways
+            pill(view.to(combine=way), name, on=view.combine == way, about=define(entry)) for way, name, entry in ways
         )
         parts.append(f'<span class="fs-pills" role="group" aria-label="How tokens are combined">{pills}</span>')
     parts.append(f'<a class="fs-pill" data-stay="" href="{esc(view.to(tokens=(), combine="max"))}">All tokens</a>')
     return Html(f'<div class="fs-hint fs-chosen">{join(parts)}</div>')
 
 
-def _bos(view: View, text: Sequence[Token]) -> Html:
+def bos_choice(view: View, text: Sequence[Token]) -> Html:
+    """Whether BOS is looked at, and the way to change it."""
     if not any(t.special for t in text):
         return Html("")
     other = view.to(bos=not view.bos, tokens=tuple(n for n in view.tokens if not text[n].special))
@@ -152,7 +190,7 @@ def _bos(view: View, text: Sequence[Token]) -> Html:
     )
 
 
-def _sources(view: View, records: Sequence[SourceRecord], facets: Sequence[Facet]) -> Html:
+def source_choice(view: View, records: Sequence[SourceRecord], facets: Sequence[Facet]) -> Html:
     """Which sources are looked into: by kind, set and layer, or one by one."""
     if len(records) < 2:
         return Html("")
@@ -180,20 +218,21 @@ def _option(view: View, facet: Facet, option: Option) -> Html:
     about = f"{facet.name} {option.name}: {many}. " + (
         "Click to drop this choice." if option.on else "Click to choose."
     )
-    return _pill(view.to(sources=option.there), option.name, on=option.on, about=about)
+    return pill(view.to(sources=option.there), option.name, on=option.on, about=about)
 
 
 def _one(view: View, key: SourceKey, held: set[SourceKey], of: int) -> Html:
     after = held ^ {key}
     there = () if len(after) in (0, of) else tuple(sorted(after))
-    return _pill(view.to(sources=there), key.source_id, on=bool(view.sources) and key in held)
+    return pill(view.to(sources=there), key.source_id, on=bool(view.sources) and key in held)
 
 
 def _bool(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _pill(href: str, text: str, *, on: bool, about: str = "") -> Html:
+def pill(href: str, text: str, *, on: bool, about: str = "") -> Html:
+    """A choice that is a link."""
     more = f' data-tip="{esc(about)}"' if about else ""
     return Html(
         f'<a class="fs-pill{" on" * on}" data-stay="" role="button" aria-pressed="{_bool(on)}" href="{esc(href)}"'
@@ -204,11 +243,11 @@ def _pill(href: str, text: str, *, on: bool, about: str = "") -> Html:
 def toolbar(view: View) -> Html:
     """Order, density and grouping of the hits."""
     order = join(
-        _pill(view.to(sort=sort), NAMES[sort].capitalize(), on=view.sort == sort, about=_define(sort)) for sort in SORTS
+        pill(view.to(sort=sort), NAMES[sort].capitalize(), on=view.sort == sort, about=_define(sort)) for sort in SORTS
     )
     bounds = sorted({*DENSITIES, *([] if view.densest is None else [view.densest])}, reverse=True)
     dense = join(
-        _pill(
+        pill(
             view.to(densest=bound),
             "any" if bound is None else f"≤ {percent(bound)}",
             on=view.densest == bound,
@@ -218,11 +257,18 @@ def toolbar(view: View) -> Html:
         )
         for bound in (None, *bounds)
     )
+    order_row = (str(word("Sort by", "difference")) if view.shown == "contrast" else "Sort by", order)
+    density_row = (str(word("Density", "density")), dense)
+    if view.shown != "features":
+        return _tools([order_row, density_row] if view.shown == "contrast" else [density_row])
     groups = join(
-        _pill(view.to(group=group, page=view.page), name, on=view.group == group)
+        pill(view.to(group=group, page=view.page), name, on=view.group == group)
         for group, name in (("list", "One list"), ("token", "By token"))
     )
-    rows = [("Sort by", order), (str(word("Density", "density")), dense), ("Show", groups)]
+    return _tools([order_row, density_row, ("Show", groups)])
+
+
+def _tools(rows: Sequence[tuple[str, str]]) -> Html:
     return Html(
         '<div class="fs-card fs-tools">'
         + join(
@@ -374,9 +420,25 @@ def _hit(view: View, hit: SearchHit, text: Sequence[Token], *, signed: bool) -> 
     return Html(
         f'<article class="fs-card fs-hit"><div class="fs-hit-head"><a class="fs-hit-name" href="{href}">{name}</a>'
         f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
-        f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>'
+        f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>{_scan(view, hit, text)}'
         f'<span class="fs-where">{esc(hit.key.source_id)} · {hit.key.index}</span>{own}</div>'
         f'<div class="fs-hit-text">{strip}{facts}</div><div class="fs-hit-nums">{cells}</div></article>'
+    )
+
+
+def _scan(view: View, hit: SearchHit, text: Sequence[Token]) -> Html:
+    """The way to other words in the place of the one on which the hit is strongest."""
+    pieces = [("" if t.special else t.text) for t in text]
+    spoken = pieces[hit.position].strip()
+    if spoken:
+        pieces[hit.position] = pieces[hit.position].replace(spoken, "{}")
+    sentence = "".join(pieces)
+    if not spoken or "," in spoken or sentence.count("{}") != 1 or len(sentence) > SCANNED:
+        sentence = spoken = ""
+    about = f"Other words in the place of “{spoken}”" if spoken else "One slot of a sentence, filled with many words"
+    return Html(
+        f'<a class="fs-quiet" href="{esc(links.scan(hit.key, sentence, spoken))}" data-tip="{esc(about)}" '
+        f'aria-label="Scan {esc(hit.key)}: {esc(about)}">⇄</a>'
     )
 
 

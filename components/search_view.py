@@ -20,6 +20,9 @@ SORTS: tuple[Measure, ...] = ("surprise", "percentile", "fraction", "value")
 DENSITIES = (0.1, 0.01, 0.001)
 """What is offered; a link may name any."""
 Group = Literal["list", "token"]
+Shown = Literal["features", "token", "contrast"]
+"""What is shown of a text: its features, those of each token in one source, or what differs from a second text."""
+Order = Literal["frequency", "strength", "density"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +40,25 @@ class View:
     densest: float | None = None
     bos: bool = False
     group: Group = "list"
+    shown: Shown = "features"
+    source: SourceKey | None = None
+    """The source whose features are shown token by token; the first of those looked into if there is none."""
+    order: Order = "frequency"
+    """Of the features that were counted over the tokens."""
+    against: str = ""
+    """The second of two texts."""
     page: int = 1
 
     def parameters(self) -> dict[str, str]:
         """The view as URL parameters, without what is the default anyway."""
+        token, contrast = self.shown == "token", self.shown == "contrast"
         return {
             "model": self.model_id,
             "text": self.text,
+            "against": self.against if contrast else "",
+            "view": "" if self.shown == "features" or (contrast and self.against) else self.shown,
+            "source": self.source.source_id if token and self.source else "",
+            "order": self.order if token and self.order != "frequency" else "",
             "sources": ",".join(key.source_id for key in self.sources),
             "tokens": ",".join(map(str, self.tokens)),
             "sort": "" if self.sort == "surprise" else self.sort,
@@ -75,10 +90,13 @@ def read(
     if asked and asked not in models:
         wrong.append(f"There is no model “{asked}” here that can be searched. There is: {', '.join(models)}.")
     model_id = asked if asked in models else models[0]
-    text = query.get("text", "")
+    text, against = (part if part.strip() else "" for part in (query.get("text", ""), query.get("against", "")))
+    shown = word("view", get_args(Shown))
+    if against and not query.get("view", "").strip():
+        shown = "contrast"
     view = View(
         model_id=model_id,
-        text=text if text.strip() else "",
+        text=text,
         sources=_sources(query.get("sources", ""), model_id, searchable(model_id), wrong),
         tokens=tuple(sorted(set(_numbers(query.get("tokens", ""), "tokens", wrong)))),
         sort=word("sort", SORTS),
@@ -86,6 +104,12 @@ def read(
         densest=_density(query.get("density", ""), wrong),
         bos=word("bos", ("0", "1")) == "1",
         group=word("group", get_args(Group)),
+        shown=shown,
+        source=next(
+            iter(_sources(query.get("source", ""), model_id, searchable(model_id), wrong, all_is_none=False)), None
+        ),
+        order=word("order", get_args(Order)),
+        against=against if shown == "contrast" else "",
         page=max([1, *_numbers(query.get("page", ""), "page", wrong)[:1]]),
     )
     return view, wrong
@@ -116,7 +140,9 @@ def _density(text: str, wrong: list[str]) -> float | None:
     return None
 
 
-def _sources(text: str, model_id: str, records: Sequence[SourceRecord], wrong: list[str]) -> tuple[SourceKey, ...]:
+def _sources(
+    text: str, model_id: str, records: Sequence[SourceRecord], wrong: list[str], *, all_is_none: bool = True
+) -> tuple[SourceKey, ...]:
     known = {record.key.source_id: record.key for record in records}
     asked = [part.removeprefix(f"{model_id}/") for part in _parts(text)]
     for part in asked:
@@ -126,7 +152,7 @@ def _sources(text: str, model_id: str, records: Sequence[SourceRecord], wrong: l
                 f"There is: {', '.join(known)}."
             )
     chosen = {known[part] for part in asked if part in known}
-    return spelled(chosen, records)
+    return spelled(chosen, records) if all_is_none else tuple(r.key for r in records if r.key in chosen)
 
 
 def spelled(chosen: Iterable[SourceKey], records: Sequence[SourceRecord]) -> tuple[SourceKey, ...]:

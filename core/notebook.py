@@ -16,10 +16,13 @@ from collections.abc import Sequence
 from core import frames
 from core.records import (
     ByTokenRecord,
+    Contrast,
+    ContrastRecord,
     FeatureRecord,
     Histogram,
     SearchHit,
     SearchRecord,
+    SubstitutionRecord,
     TestRecord,
     Token,
     TokenValue,
@@ -62,6 +65,10 @@ def to_html(records: Sequence[object]) -> str:
         return _page("".join(_search(record) for record in records if isinstance(record, SearchRecord)))
     if isinstance(first, ByTokenRecord):
         return _page("".join(_by_token(record) for record in records if isinstance(record, ByTokenRecord)))
+    if isinstance(first, ContrastRecord):
+        return _page("".join(_contrast(record) for record in records if isinstance(record, ContrastRecord)))
+    if isinstance(first, SubstitutionRecord):
+        return _page("".join(_scan(record) for record in records if isinstance(record, SubstitutionRecord)))
     rows = [row for n, record in enumerate(records) for row in frames.rows(record, n)]
     if not rows:
         return _page(_soft("none"))
@@ -252,6 +259,54 @@ def _by_token(record: ByTokenRecord) -> str:
     counted = [("most frequent", True), ("name", False), ("tokens", True), ("largest value", True), ("density", True)]
     shown = _table([("", True), (str(record.key), False), ("strongest features", False)], rows)
     return f'<div style="margin:4px 0 14px">{shown}{_table(counted, often) if often else ""}</div>'
+
+
+def _contrast(record: ContrastRecord) -> str:
+    """What is stronger on each of two texts: both texts with the feature's values, one below the other."""
+    tables = []
+    for n, its in enumerate((record.first, record.second)):
+        header = [(f"stronger on “{_clipped(record.texts[n])}”", False), ("", False), (record.measure, True),
+                  ("difference", True), ("density", True)]  # fmt: skip
+        rows = [_contrast_row(record, one) for one in its]
+        tables.append(_table(header, rows) if rows else f"<div>{_soft('Nothing is stronger there.')}</div>")
+    return f'<div style="margin:4px 0 14px">{"".join(tables)}</div>'
+
+
+def _contrast_row(record: ContrastRecord, one: Contrast) -> list[str]:
+    most = one.reach or max(map(abs, (*one.values[0], *one.values[1])), default=0.0)
+    hues = (RISING if any(value < 0 for own in one.values for value in own) else ACTIVE, FALLING)
+    strips, scores = "", ""
+    for tokens, values, position, score in zip(record.tokens, one.values, one.positions, one.scores, strict=True):
+        at = position or 0
+        cut = slice(max(0, at - BEFORE), at + AFTER + 1)
+        strip = _strip(tokens[cut], values[cut], most, hues, cut.start, position, breaks=False)
+        ends = ("…" if cut.start else "", "…" if cut.stop < len(tokens) else "")
+        strips += f'<div style="{_STRIP}">{ends[0]}{strip}{ends[1]}</div>'
+        scores += f"<div>{score:.4g}</div>"
+    name = f'<b>{_visible(one.label) or "no label"}</b><div style="white-space:nowrap">{_soft(one.key)}</div>'
+    return [name, strips, scores, f"{abs(one.difference):.4g}", f"{one.density:.3%}"]
+
+
+def _scan(record: SubstitutionRecord) -> str:
+    """A row a word; full depth at the largest value of the scan."""
+    counted = (v for one in record.fillings for v, t in zip(one.values, one.tokens, strict=True) if not t.special)
+    most = max(map(abs, counted), default=0.0)
+    signed = any(value < 0 for one in record.fillings for value in one.values)  # a scan does not know its source
+    hues = (RISING if signed else ACTIVE, FALLING)
+    rows = [
+        [
+            f"<b>{_visible(one.word)}</b>",
+            f"{one.at_slot:.4g}",
+            f"{one.maximum:.4g}",
+            f'<div style="{_STRIP}">{_strip(one.tokens, one.values, most, hues, 0, one.position)}</div>',
+        ]
+        for one in record.fillings
+    ]
+    header = [
+        (_clipped(record.sentence), False), ("at the word", True), ("anywhere", True),
+        (f"full depth at {most:.4g}", False),
+    ]  # fmt: skip
+    return f'<div style="margin:4px 0 14px"><div>{_soft(record.key)}</div>{_table(header, rows)}</div>'
 
 
 def _clipped(text: str) -> str:

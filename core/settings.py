@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     patience: float = Field(60.0, gt=0)
     """Seconds that a request waits for the model before it is told that the server is busy."""
     max_texts: int = Field(32, ge=1)
-    """Texts in one test at most."""
+    """Texts in one test at most, and words of one substitution scan."""
     max_results: int = Field(100, ge=1)
     """Hits of one search at most; more are on its next page."""
     max_prompts: int = Field(4, ge=1)

@@ -16,11 +16,14 @@ page = st.navigation(
         st.Page("source.py", title="Features", url_path="source", help="The features of a source, to filter and sort."),
         st.Page("glossary.py", title="Glossary", url_path="glossary", help="What every number means."),
         st.Page("feature.py", title="Feature", url_path="feature", visibility="hidden"),
+        st.Page("scan.py", title="Scan", url_path="scan", visibility="hidden"),
         st.Page("model.py", title="Model", url_path="model", visibility="hidden"),
         st.Page("release.py", title="Release", url_path="release", visibility="hidden"),
         st.Page("source_set.py", title="Source set", url_path="set", visibility="hidden"),
+        st.Page("server.py", title="About this server", url_path="server", visibility="hidden"),
     ],
     position="top",
 )
 look.dress(searching.warm)
 page.run()
+look.foot()

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from components import controls, exporting, feature_panels, resources, testing, token_strip
+from components import controls, exporting, feature_panels, resources, scan_panels, testing, token_strip
 
 key = controls.feature_key()
 record = controls.attempt(lambda: resources.workbench().feature(key), key.source) if key else None
@@ -37,3 +37,5 @@ with st.container(key="fs-body"):
             exporting.offer(record)
 with test_box:  # last, since it may have to wait for the model
     testing.box(record, controls.test_texts(), controls.kept())
+    if "weights" in record.source.has:
+        st.html(scan_panels.way_in(record))

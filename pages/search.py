@@ -1,9 +1,11 @@
-"""Features that a text activates: /search?text=…&model=…&sources=2-res,3-res&tokens=3,4&sort=value&page=2."""
+"""Features that a text activates: /search?text=…&model=…&sources=2-res,3-res&tokens=3,4&sort=value&page=2.
+
+Also those of each token, view=token&source=3-res, and what tells two texts apart, text=…&against=….
+"""
 
 import streamlit as st
 
-from components import resources, search_panels, searching
-from components.search_view import facets
+from components import contrast_panels, resources, search_panels, searching
 
 view = searching.view()
 if view is None:
@@ -16,9 +18,11 @@ st.set_page_config(page_title=f"{view.text[:60] or 'Search'} · Featurescope")
 st.html(search_panels.head(view))
 with st.container(key="fs-search"):
     st.html(search_panels.form(view, models, resources.prompts()))
-    if not view.text:
+    if view.shown == "contrast" and not (view.text and view.against):
+        st.html(contrast_panels.examples(view, resources.pairs()))
+    elif not view.text:
         st.html(search_panels.examples(view, resources.prompts()))
     elif read := searching.read(view):
-        view, tokens = read
-        st.html(search_panels.asked(view, tokens, sources, facets(sources, view.sources)))
+        view, texts = read
+        st.html(searching.asked(view, texts, sources))
         searching.results(view, sources)

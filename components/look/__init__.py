@@ -10,6 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from core import __version__
+
 HERE = Path(__file__).parent
 LOGO_FILE = str(HERE / "logo.svg")
 STRIP_CSS = (HERE.parent / "token_strip" / "strip.css").read_text()
@@ -30,3 +32,11 @@ def dress(warm: Callable[[str], None]) -> None:
     st.html(_STYLE)
     with st.container(key="fs-shell"):
         _shell(key="shell", on_warm_change=lambda: warm(str(st.session_state["shell"].warm or "")))
+
+
+def foot() -> None:
+    """Draw what stands below every page."""
+    st.html(
+        f'<footer class="fs-foot"><span>Featurescope {__version__}</span><a href="/server">About this server</a>'
+        '<a href="/api/docs">For programs</a></footer>'
+    )

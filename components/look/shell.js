@@ -1,6 +1,6 @@
 // The shell: links, forms, copying and tooltips of the static parts of every page. It keeps no state of its own: a link
 // changes the URL and tells Streamlit about it the way the Back button does, so that every view stays its URL.
-const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search"])
+const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "scan", "server"])
 
 function go(url, stay) {
   history.pushState({}, "", url)

@@ -47,6 +47,8 @@ from demo.training.train_model import bfloat16_is_fast
 
 CONTEXT = 128
 END = 0
+RARE = 20_000
+"""Tokens on one of which a feature must be active, not to be placed anew."""
 Activations = NDArray[np.float16]
 
 
@@ -54,17 +56,31 @@ Activations = NDArray[np.float16]
 class Recipe:
     """What decides how good an SAE becomes and how long that takes."""
 
-    k: float = 30.0
+    k: float = 31.4
     """Mean number of active features a token."""
     width: int = 2048
     distinct: int = 4_000_000
     """Tokens whose activations are cached."""
     tokens: int = 10_000_000
     """Tokens trained on: the cached ones several times over."""
+    again: int = 4_000_000
+    """Tokens trained on after dead and added features were placed, at a third of the rate."""
+    added: int = 0
+    """Features that are added before that; the first part is the cheaper for being narrower."""
     batch: int = 4096
     lr: float = 3e-3
     dead_after: int = 150
     """Batches without firing after which a feature takes part in the auxiliary loss."""
+
+
+WIDENED = {3: 2048}
+"""Features added to a layer: the last one's activations spread over more directions."""
+
+
+def recipe_of(layer: int, recipe: Recipe) -> Recipe:
+    """The recipe of one layer: half as much again of the second part where it is widened."""
+    added = WIDENED.get(layer, 0)
+    return replace(recipe, added=added, again=recipe.again * 3 // 2) if added else recipe
 
 
 class FastBatchTopKTrainingSAE(BatchTopKTrainingSAE):
@@ -169,13 +185,33 @@ def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) 
         d_in=values.shape[1], d_sae=recipe.width, k=recipe.k, normalize_activations="expected_average_only_in",
         aux_loss_coefficient=1 / 32, metadata=metadata,
     )  # fmt: skip
-    steps = recipe.tokens // recipe.batch
     sae = FastBatchTopKTrainingSAE(config)
     scale = initialise(sae, values)
+    sae = fit(sae, values, scale, recipe, recipe.tokens, recipe.lr, seed)
+    return finish(sae, values, scale, recipe, seed)
+
+
+def finish(
+    sae: BatchTopKTrainingSAE, values: Activations, scale: float, recipe: Recipe, seed: int
+) -> BatchTopKTrainingSAE:
+    """Adds features, places them and the dead ones, and trains on."""
+    if not recipe.again:
+        return sae
+    if recipe.added:
+        sae = wider(sae, recipe.added)
+    place_dead(sae, values, scale, seed)
+    return fit(sae, values, scale, recipe, recipe.again, recipe.lr / 3, seed + 1)
+
+
+def fit(
+    sae: BatchTopKTrainingSAE, values: Activations, scale: float, recipe: Recipe, tokens: int, lr: float, seed: int
+) -> BatchTopKTrainingSAE:
+    """Trains on so many tokens, scaled; what comes back reads them as they are."""
+    steps = tokens // recipe.batch
     trainer = SAETrainer(
         SAETrainerConfig(
             total_training_samples=steps * recipe.batch, train_batch_size_samples=recipe.batch,
-            lr=recipe.lr, lr_end=recipe.lr, lr_warm_up_steps=min(100, steps // 10), lr_decay_steps=steps // 2,
+            lr=lr, lr_end=lr, lr_warm_up_steps=min(100, steps // 10), lr_decay_steps=steps // 2,
             autocast=bfloat16_is_fast(), dead_feature_window=recipe.dead_after, adam_beta1=0.9, adam_beta2=0.99,
             logger=LoggingConfig(log_to_wandb=False),
         ),
@@ -186,6 +222,51 @@ def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) 
     for group in trainer.optimizer.param_groups:
         group["fused"] = True  # one pass over the parameters
     return trainer.fit()
+
+
+@torch.no_grad()
+def wider(sae: BatchTopKTrainingSAE, added: int) -> BatchTopKTrainingSAE:
+    """A copy with so many features more, which are never active."""
+    made = FastBatchTopKTrainingSAE(replace(sae.cfg, d_sae=sae.cfg.d_sae + added))
+    for name in ("W_enc", "W_dec", "b_enc", "b_dec"):
+        old, new = getattr(sae, name), getattr(made, name)
+        new.zero_()
+        new[tuple(slice(size) for size in old.shape)] = old
+    made.W_dec[sae.cfg.d_sae :, 0] = 1  # a direction, so that it has a length
+    return made
+
+
+@torch.no_grad()
+def place_dead(sae: BatchTopKTrainingSAE, values: Activations, scale: float, seed: int, sample: int = 131_072) -> int:
+    """Prepares a trained SAE for training on; returns how many features it placed anew.
+
+    It reads scaled inputs again. A feature that is active on less than one token in `RARE` of a sample points to what
+    is missing from the reconstruction of a token, drawn in proportion to its squared error (Bricken et al. 2023,
+    https://transformer-circuits.pub/2023/monosemantic-features, "neuron resampling").
+    """
+    norm = sae.W_dec.norm(dim=-1)
+    sae.W_dec /= norm[:, None]
+    sae.W_enc *= norm
+    sae.b_enc.mul_(norm).mul_(scale)
+    sae.b_dec *= scale
+    sae.cfg.normalize_activations = "expected_average_only_in"
+    rng = np.random.default_rng(seed + 3)
+    x = torch.from_numpy(values[np.sort(rng.choice(len(values), min(sample, len(values)), replace=False))]).float()
+    x *= scale
+    missing, active = torch.empty_like(x), torch.zeros(sae.cfg.d_sae)
+    for part, left in zip(x.split(4096), missing.split(4096), strict=True):
+        pre = (part - sae.b_dec) @ sae.W_enc + sae.b_enc
+        acts = pre * (pre > sae.threshold_of(pre))
+        active += (acts > 0).sum(dim=0)
+        left.copy_(part - acts @ sae.W_dec - sae.b_dec)
+    dead = (active < len(x) / RARE).nonzero()[:, 0]
+    squares = missing.pow(2).sum(dim=-1)
+    rows = missing[torch.multinomial(squares, len(dead), generator=torch.Generator().manual_seed(seed))]
+    length = rows.norm(dim=-1, keepdim=True)
+    sae.W_dec[dead] = rows / length
+    sae.W_enc[:, dead] = (rows / length).T
+    sae.b_enc[dead] = -length[:, 0] / 2
+    return len(dead)
 
 
 @torch.no_grad()
@@ -248,6 +329,7 @@ def make(paths: list[Path], shape: tuple[int, int], recipe: Recipe, model: str, 
     torch.set_num_threads(1)  # two layers side by side are faster than one on two cores
     started = time.time()
     values: Activations = np.memmap(paths[layer], dtype=np.float16, mode="r", shape=shape)
+    recipe = recipe_of(layer, recipe)
     sae = train_layer(values, layer, recipe)
     calibrate(sae, values, recipe.k)
     sae.cfg.metadata.model_sha256 = model
@@ -259,7 +341,7 @@ def make(paths: list[Path], shape: tuple[int, int], recipe: Recipe, model: str, 
 def train(folder: Path, work: Path, model_path: Path, target: Path, layers: list[int], recipe: Recipe) -> None:
     """Every layer of `layers` that `target` does not hold yet, as many side by side as there are cores."""
     mark = fingerprint(model_path)
-    missing = [layer for layer in layers if not current(target / f"{layer}-res", mark, recipe)]
+    missing = [layer for layer in layers if not current(target / f"{layer}-res", mark, recipe_of(layer, recipe))]
     if not missing:
         return
     model = GPT2LMHeadModel.from_pretrained(model_path, dtype=torch.float32).eval()
@@ -274,7 +356,7 @@ def train(folder: Path, work: Path, model_path: Path, target: Path, layers: list
     with ProcessPoolExecutor(min(cores, len(missing)), mp_context=multiprocessing.get_context("spawn")) as pool:
         for line in pool.map(partial(make, paths, shape, recipe, mark, target), missing):
             print(line, flush=True)
-    if all(current(target / f"{layer}-res", mark, recipe) for layer in range(len(paths))):
+    if all(current(target / f"{layer}-res", mark, recipe_of(layer, recipe)) for layer in range(len(paths))):
         shutil.rmtree(kept)
 
 

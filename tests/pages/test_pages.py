@@ -58,6 +58,7 @@ def notes(app: AppTest) -> str:
         ("source.py", {"id": tiny.SAE, "page": "2", "sort": "-density"}, "51 to 64 of 64 features"),
         ("source.py", {"id": tiny.SAE, "q": "zzzzzz"}, "No feature fits"),
         ("glossary.py", {}, "explained variance"),
+        ("server.py", {}, "Activation cache"),
     ],
 )
 def test_a_page_opens(page, query, shows):
@@ -95,6 +96,12 @@ def test_other_forms_of_a_link_become_the_plain_one():
         {"jump": "5", "near": tiny.SAE},
     ):
         assert visit("feature.py", **query).query_params["id"] in (f"{tiny.SAE}/5", [f"{tiny.SAE}/5"])
+
+
+@pytest.mark.parametrize("page", ["home.py", "feature.py", "server.py"])
+def test_every_page_leads_to_what_the_server_holds(page):
+    drawn = html(visit(page, id=f"{tiny.SAE}/3"))
+    assert drawn.count('href="/server"') == 1
 
 
 def test_a_link_to_a_source_leads_there():
