@@ -32,7 +32,7 @@ COPY demo demo
 COPY . .
 RUN ["/venv/bin/python", "-m", "compileall", "-q", "."]
 # HOST is open here because a container has an address of its own; what reaches it is for `docker run -p` to say.
-ENV PATH=/venv/bin:$PATH HOST=0.0.0.0 PORT=7860 FEATURESCOPE_DATA=/data PYTHONUNBUFFERED=1
+ENV PATH=/venv/bin:$PATH HOST=0.0.0.0 PORT=7860 FEATURESCOPE_DATA=/data PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba
 USER user
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \

@@ -115,7 +115,7 @@ def test_it_runs_as_user_1000_on_port_7860_with_its_data_outside():
     assert ("USER", "user") in last and "RUN" not in words[words.index("USER") :], "nothing is installed as the user"
     environment = environment_of(last)
     assert (environment["HOST"], environment["PORT"]) == ("0.0.0.0", "7860") and ("EXPOSE", "7860") in last
-    assert environment["FEATURESCOPE_DATA"] == "/data"
+    assert environment["FEATURESCOPE_DATA"] == "/data" and environment["NUMBA_CACHE_DIR"].startswith("/tmp/")
     assert 'host: str = Field("127.0.0.1"' in (ROOT / "core" / "settings.py").read_text(), "open only in the container"
 
 
@@ -180,6 +180,7 @@ with TestClient(app.app) as client:
     before = listing(app)
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("FEATURESCOPE_", "PYTHON"))}
     mine = {"FEATURESCOPE_DATA": str(tmp_path / "data"), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    mine["NUMBA_CACHE_DIR"] = str(tmp_path / "numba")  # as the image has it, elsewhere
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=app,

@@ -169,11 +169,11 @@ def test_arbitrary_non_zeros_come_back(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("compact", [False, True])
-@pytest.mark.parametrize("rows", [0, 1, 64, 65, 300])
+@pytest.mark.parametrize("rows", [0, 1, 64, 65, 300, 600])
 def test_rows_and_columns_of_an_arrow_file(tmp_path, compact, rows):
     schema = pa.schema([("n", pa.int32()), ("list", pa.list_(pa.uint8())), ("text", pa.string())])
     lists = [list(range(n % 5)) for n in range(rows)]
-    sizes = [range(0, min(128, rows)), range(min(128, rows), rows)]  # batches as a build makes them, of whole blocks
+    sizes = [range(0, min(512, rows)), range(min(512, rows), rows)]  # batches as a build makes them, of whole blocks
     batches = [
         pa.RecordBatch.from_pylist([{"n": n, "list": lists[n], "text": str(n)} for n in b], schema=schema)
         for b in sizes
