@@ -62,10 +62,13 @@ class Encoder:
 
 
 def half_is_fast(source: Sae) -> bool:
-    """Whether products in bfloat16 are worth it: the processor multiplies them, and the weights fill no cache."""
-    if source.sae.W_enc.device.type != "cpu":
-        return False  # a GPU reads the float32 encoder faster than a search can be looked at
-    return bool(torch.cpu._is_avx512_bf16_supported()) and source.width * source.d_in >= 2**22
+    """Whether screening is worth it: a CPU that has tiles for bfloat16, and an encoder of some size.
+
+    Without tiles it is slower: 12 encoders of 24,576 features and 16 tokens took 148 ms screened and 104 ms in float32
+    on two cores with AVX-512 alone.
+    """
+    on_cpu = source.sae.W_enc.device.type == "cpu"
+    return on_cpu and bool(torch.cpu._is_amx_tile_supported()) and source.width * source.d_in >= 2**22
 
 
 def joined(made: list[Sparse]) -> Sparse:

@@ -11,9 +11,8 @@
 
 Arrow files are memory-mapped: reading one feature touches a few pages, whatever the width. A compact build (the demo's)
 compresses larger blocks of rows and keeps the values of example strips, and numbers between -1 and 1, in float16, which
-is a third of the size;
-reading a feature then unpacks one block. The store holds every non-zero of the counted tokens; a source without
-`store/` still has its dashboards.
+is a third of the size; reading a feature then unpacks one block. The store holds every non-zero of the counted tokens;
+a source without `store/` still has its dashboards.
 """
 
 from __future__ import annotations

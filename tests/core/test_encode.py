@@ -326,10 +326,10 @@ def test_many_threads(normed):
 
 def test_when_it_is_worth_it(monkeypatch):
     source = Sae(made("standard"), "")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert not half_is_fast(source)
     big = Sae(made("standard", d_in=512, width=2**13), "")
     assert half_is_fast(big) and isinstance(Encoder(big)._screen, Screen)
     assert Encoder(Sae(made("topk", d_in=512, width=2**13, k=5), ""))._screen is None
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert not half_is_fast(big)
