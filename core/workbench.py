@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from core.models.loading import LoadedModel
     from core.sources.encode import Encoder
     from core.store.check import CheckReport
-    from core.techniques.reading import Reader
+    from core.techniques.reading import Found, Reader
     from core.techniques.search import Facts
     from core.techniques.tokenize import Ids
 
@@ -214,12 +214,10 @@ class Workbench:
         if key.index >= source.width:
             raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
         texts = self._texts(texts)
-        from core.techniques.feature_test import test_feature, token_ids
+        from core.techniques.feature_test import test_feature
 
-        model = self._model_slot(key.model_id).get()
-        rows = token_ids(model, texts)
-        reader = self._reader(key.model_id)
-        found = reader(rows, [source.key], patience=self.settings.patience)
+        model, rows = self._tokens(key.model_id, texts)
+        found = self._codes(key.model_id, rows, [source])
         codes = [one[source.key] for one in found]
         return Records(test_feature(key, texts, rows, codes, model, signed=source.signed))
 
@@ -246,7 +244,6 @@ class Workbench:
             NotAvailable: none of the sources has its weights here.
             Busy: too many are waiting, or memory is short.
         """
-        from core.techniques.feature_test import token_ids
         from core.techniques.search import Asked, search
 
         (text,) = self._texts(text)
@@ -256,11 +253,10 @@ class Workbench:
         for name, value, kinds in (("measure", measure, get_args(Measure)), ("combine", combine, get_args(Combine))):
             if value not in kinds:
                 raise BadInput(f"{name} is one of {', '.join(kinds)}; there is no “{value}”.")
-        model = self._model_slot(model_id).get()
-        (ids,) = token_ids(model, [text])
+        model, (ids,) = self._tokens(model_id, [text])
         if wrong := [p for p in positions if not 0 <= p < len(ids)]:
             raise BadInput(f"The text has tokens 0 to {len(ids) - 1}, BOS counted; there is no {wrong[0]}.")
-        (found,) = self._reader(model_id)([ids], [s.key for s in chosen], patience=self.settings.patience, tell=tell)
+        (found,) = self._codes(model_id, [ids], chosen, tell)
         asked = Asked(measure, combine, tuple(sorted(set(positions))), densest, bos, top, offset)
         codes = {self._facts_of(s): found[s.key] for s in chosen}
         return search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=model.bos is not None)
@@ -274,16 +270,14 @@ class Workbench:
         Raises what `search` does.
         """
         from core.techniques.by_token import by_token
-        from core.techniques.feature_test import token_ids
 
         (text,) = self._texts(text)
         key = _source(key)
         (source,) = self._searched(key.model_id, [key])
         if not 1 <= top <= self.settings.max_results:
             raise BadInput(f"top is 1 to {self.settings.max_results}.")
-        model = self._model_slot(key.model_id).get()
-        (ids,) = token_ids(model, [text])
-        (found,) = self._reader(key.model_id)([ids], [key], patience=self.settings.patience)
+        model, (ids,) = self._tokens(key.model_id, [text])
+        (found,) = self._codes(key.model_id, [ids], [source])
         tokens = model.vocabulary.draw(ids)
         rows, features = by_token(self._facts_of(source), found[key], tokens, top=top, densest=densest, bos=bos)
         return ByTokenRecord(key=key, text=text, tokens=tokens, bos=model.bos is not None, rows=rows, features=features)
@@ -307,7 +301,6 @@ class Workbench:
         Raises what `search` does.
         """
         from core.techniques.contrast import contrast
-        from core.techniques.feature_test import token_ids
 
         texts = self._texts([a, b])
         chosen = self._searched(model_id, sources)
@@ -315,9 +308,8 @@ class Workbench:
             raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
         if measure not in get_args(Measure):
             raise BadInput(f"measure is one of {', '.join(get_args(Measure))}; there is no “{measure}”.")
-        model = self._model_slot(model_id).get()
-        rows = token_ids(model, texts)
-        found = self._reader(model_id)(rows, [s.key for s in chosen], patience=self.settings.patience, tell=tell)
+        model, rows = self._tokens(model_id, texts)
+        found = self._codes(model_id, rows, chosen, tell)
         tokens = (model.vocabulary.draw(rows[0]), model.vocabulary.draw(rows[1]))
         codes = {self._facts_of(s): (found[0][s.key], found[1][s.key]) for s in chosen}
         return contrast(
@@ -343,13 +335,10 @@ class Workbench:
         Raises what `search` does; `BadInput` also if there is more than one answer should hold.
         """
         from core.techniques.activations import activations
-        from core.techniques.feature_test import token_ids
 
         texts, key = self._prompts(texts), _source(key)
-        self._searched(key.model_id, [key])
-        model = self._model_slot(key.model_id).get()
-        rows = token_ids(model, texts)
-        found = self._reader(key.model_id)(rows, [key], patience=self.settings.patience)
+        model, rows = self._tokens(key.model_id, texts)
+        found = self._codes(key.model_id, rows, self._searched(key.model_id, [key]))
         entries = activations([one[key] for one in found], most=self.settings.max_values)
         return Records(
             ActivationsRecord(
@@ -361,17 +350,12 @@ class Workbench:
     def read(self, model_id: str, texts: Sequence[str], sources: Sequence[SourceKey | str] = ()) -> None:
         """Reads a few texts together, so that what is then asked of each, a search for one, is a look-up.
 
-        Raises what `search` does; `BadInput` also for more texts or sources than one request may have.
+        Raises what `search` does; `BadInput` also for more texts than one request may have.
         """
         texts, chosen = self._prompts(texts), self._searched(model_id, sources)
-        if len(chosen) > self.settings.max_sources:
-            raise BadInput(f"{len(chosen)} sources are too many at once: at most {self.settings.max_sources}.")
-        if len(texts) == 1:  # whoever asks next would wait as long, and reads it then
-            return
-        from core.techniques.feature_test import token_ids
-
-        rows = token_ids(self._model_slot(model_id).get(), texts)
-        self._reader(model_id)(rows, [source.key for source in chosen], patience=self.settings.patience)
+        if len(texts) > 1:  # of one, whoever asks next would wait as long, and reads it then
+            _, rows = self._tokens(model_id, texts)
+            self._codes(model_id, rows, chosen)
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
@@ -507,7 +491,7 @@ class Workbench:
             found = self.searchable(model_id)
             if not found:
                 raise NotAvailable(f"No source of {model_id} has its weights here, so no text can be run through them.")
-            return found
+            return self._few(found)
         keys = dict.fromkeys(_source(key) for key in sources)
         if foreign := [key for key in keys if key.model_id != model_id]:
             raise BadInput(f"{foreign[0]} is not a source of {model_id}.")
@@ -515,7 +499,30 @@ class Workbench:
         for record in records:
             if not {"weights", "dashboards"} <= set(record.has):
                 raise NotAvailable(f"{record.key} has no weights or no dashboards here, so it cannot be searched.")
-        return records
+        return self._few(records)
+
+    def _few(self, sources: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
+        if len(sources) > self.settings.max_sources:
+            raise BadInput(f"{len(sources)} sources are too many at once: at most {self.settings.max_sources}.")
+        return sources
+
+    def _tokens(self, model_id: str, texts: Sequence[str]) -> tuple[LoadedModel, list[list[int]]]:
+        """(the model, the ids of each text)."""
+        from core.techniques.reading import token_ids
+
+        model = self._model_slot(model_id).get()
+        return model, token_ids(model, texts)
+
+    def _codes(
+        self,
+        model_id: str,
+        rows: Sequence[Sequence[int]],
+        sources: Sequence[SourceRecord],
+        tell: Callable[[int], None] | None = None,
+    ) -> list[Found]:
+        """Of each text its codes in each source."""
+        keys = [source.key for source in sources]
+        return self._reader(model_id)(rows, keys, patience=self.settings.patience, tell=tell)
 
     def _facts_of(self, source: SourceRecord) -> Facts:
         data = self._open.get(self.catalog.entry(source.key).folder)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.errors import BadInput
 from core.models.loading import LoadedModel
 from core.records import FeatureKey, TestRecord
 from core.sources.codes import Codes
@@ -50,31 +49,3 @@ def test_feature(
 
 
 test_feature.__test__ = False  # type: ignore[attr-defined]  # the name is not pytest's
-
-
-def token_ids(model: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of each text, BOS first if the model has one.
-
-    Raises:
-        BadInput: a text has no tokens, or more than the model can read.
-    """
-    return [_ids(model, text, n, len(texts)) for n, text in enumerate(texts)]
-
-
-def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:
-    which = "The text" if of == 1 else f"Text {n + 1}"
-    if not text.strip():
-        raise BadInput(f"{which} is empty: write something to test the feature on.")
-    try:
-        ids = model.ids(text)
-    except (TypeError, UnicodeError) as error:  # half of a surrogate pair, as JSON can carry it
-        raise BadInput(f"{which} is not Unicode text: {error}") from error
-    if not ids:
-        raise BadInput(f"{which} is empty: {model.manifest.record.model_id}'s tokenizer makes no token of it.")
-    if len(ids) > model.context:
-        bos = "" if model.bos is None else " with BOS"
-        raise BadInput(
-            f"{which} is too long: it has {len(ids):,} tokens{bos}, and {model.manifest.record.model_id} "
-            f"reads at most {model.context:,}. Shorten it or test it in parts."
-        )
-    return ids

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import BadConfig
+from core.errors import BadConfig, BadInput
 from core.models.cache import Arrays, Cache, ids_of, name_of
 from core.models.capture import capture, pad
 from core.models.loading import LoadedModel
@@ -221,3 +221,31 @@ def _codes(held: Arrays) -> Codes:
     tokens, width = (int(n) for n in held["shape"])
     entries: Any = [held[name] for name in ("positions", "features", "values")]
     return Sparse(tokens, width, *entries)
+
+
+def token_ids(model: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of each text, BOS first if the model has one.
+
+    Raises:
+        BadInput: a text has no tokens, or more than the model can read.
+    """
+    return [_ids(model, text, n, len(texts)) for n, text in enumerate(texts)]
+
+
+def _ids(model: LoadedModel, text: str, n: int, of: int) -> list[int]:
+    which = "The text" if of == 1 else f"Text {n + 1}"
+    if not text.strip():
+        raise BadInput(f"{which} is empty: write something.")
+    try:
+        ids = model.ids(text)
+    except (TypeError, UnicodeError) as error:  # half of a surrogate pair, as JSON can carry it
+        raise BadInput(f"{which} is not Unicode text: {error}") from error
+    if not ids:
+        raise BadInput(f"{which} is empty: {model.manifest.record.model_id}'s tokenizer makes no token of it.")
+    if len(ids) > model.context:
+        bos = "" if model.bos is None else " with BOS"
+        raise BadInput(
+            f"{which} is too long: it has {len(ids):,} tokens{bos}, and {model.manifest.record.model_id} "
+            f"reads at most {model.context:,}. Shorten it, or take it in parts."
+        )
+    return ids
