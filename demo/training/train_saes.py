@@ -79,7 +79,7 @@ class Recipe:
     """Batches without firing after which a feature takes part in the auxiliary loss."""
 
 
-LAYERS: dict[int, dict[str, Any]] = {
+OWN: dict[int, dict[str, Any]] = {
     0: {"last_k": 30.2},
     2: {"again": 4_000_000, "last_k": 31.0},
     3: {"again": 6_000_000, "last_k": 31.0, "added": 2048},
@@ -90,7 +90,7 @@ about one feature a token more than training text."""
 
 def recipe_of(layer: int, recipe: Recipe) -> Recipe:
     """The recipe of one layer."""
-    return replace(recipe, **LAYERS.get(layer, {}))
+    return replace(recipe, **OWN.get(layer, {}))
 
 
 class FastBatchTopKTrainingSAE(BatchTopKTrainingSAE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +55,7 @@ def test_step_equals_saelens(dead: int) -> None:
 
 
 def test_trains_calibrates_and_saves(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    atoms = rng.standard_normal((48, WIDTH))
-    codes = rng.random((20_000, 48)) * (rng.random((20_000, 48)) < 0.08)
-    values = (codes @ atoms + 1).astype(np.float16)
+    values = data()
     recipe = Recipe(k=4.0, width=FEATURES, tokens=300 * 512, batch=512, lr=5e-3)
     sae = train_saes.train_layer(values, 2, recipe)
     train_saes.calibrate(sae, values, recipe.k)
@@ -78,6 +76,46 @@ def test_trains_calibrates_and_saves(tmp_path: Path) -> None:
     active = features > 0
     assert torch.allclose(features[active], before[active], rtol=5e-3, atol=5e-3)
     assert torch.allclose(loaded.W_dec.norm(dim=1), torch.ones(FEATURES), atol=1e-2)
+
+
+def data() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    codes = rng.random((20_000, 48)) * (rng.random((20_000, 48)) < 0.08)
+    return (codes @ rng.standard_normal((48, WIDTH)) + 1).astype(np.float16)
+
+
+def test_a_trained_sae_is_the_same_after_it_was_widened_and_made_ready_again() -> None:
+    """But for the features that were placed anew, each with a decoder row of length one."""
+    values, scale = data(), 0.7
+    sae, _, _ = pair(0)
+    with torch.no_grad():
+        sae.b_enc[:5] = -1e3  # never active
+        x = torch.from_numpy(values[:500]).float()
+        before = (x - sae.b_dec) @ sae.W_enc + sae.b_enc
+        length = sae.W_dec.norm(dim=-1)
+        made = train_saes.wider(sae, 20)
+        kept = made.cfg.d_sae - 20
+        assert kept == FEATURES and not made.W_enc[:, kept:].any()
+        count = train_saes.place_dead(made, values, scale, seed=0, sample=8192)
+        after = (x * scale - made.b_dec) @ made.W_enc + made.b_enc
+    assert 25 <= count < 60
+    assert torch.allclose(made.W_dec.norm(dim=-1), torch.ones(FEATURES + 20), atol=1e-4)
+    same = torch.isclose(after[:, :kept], before * length * scale, atol=1e-3).all(dim=0)
+    assert int(same.sum()) == kept - (count - 20) and not same[:5].any()
+
+
+def test_two_parts_train_to_a_wider_sae_that_explains_more() -> None:
+    values = data()
+    recipe = Recipe(k=4.0, width=12, tokens=200 * 512, batch=512, lr=5e-3, last_k=4.0)
+    explained = []
+    for parts in (recipe, Recipe(**{**asdict(recipe), "again": 200 * 512, "added": 84})):
+        sae = train_saes.train_layer(values, 3, parts)
+        x = torch.from_numpy(values).float()
+        with torch.no_grad():
+            left = x - sae.decode(sae.encode(x))
+        explained.append(1 - float(left.square().sum() / (x - x.mean(0)).square().sum()))
+        assert sae.cfg.d_sae == parts.width + parts.added
+    assert explained[1] > explained[0] + 0.02
 
 
 def test_layers_see_what_the_bridge_gives(tmp_path: Path) -> None:
