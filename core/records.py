@@ -9,8 +9,9 @@ Neuronpedia-shaped JSON (`core.interchange.neuronpedia`) writes it as a string.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 from core.errors import BadInput
 
@@ -22,6 +23,11 @@ GroupKind = Literal["diverse", "raw", "interval", "random"]
 Measure = Literal["value", "fraction", "percentile", "surprise"]
 """By what a search ranks; see `SearchHit`."""
 Combine = Literal["max", "sum"]
+Method = Literal["add", "orthogonal", "clamp", "cap", "ablate"]
+"""What steering does to an activation; see `core.techniques.steering`."""
+Where = Literal["all", "prompt", "generated"]
+"""Whose positions are steered: of the prompt and of what is generated, or of one of them."""
+Role = Literal["system", "user", "assistant"]
 
 LONGEST = 96
 """Characters of an id at most: it names a folder."""
@@ -463,6 +469,14 @@ class SourceCount:
     """Of this source's own 25 best, how many have the token that they are strongest on as their name's first."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A source that a search over all of them could not read."""
+
+    key: SourceKey
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SearchRecord(Shown):
     """The features that a text activates, strongest first."""
@@ -474,16 +488,20 @@ class SearchRecord(Shown):
     bos: bool
     measure: Measure
     combine: Combine
+    """The strongest token, or the sum over those that were looked at."""
     positions: tuple[int, ...]
-    """The tokens that were chosen; empty for all."""
+    """The tokens that were chosen; empty for all: without the special ones, unless they were asked for."""
     hits: tuple[SearchHit, ...]
     total: int
     """Features that are active, over all sources, and were not left out."""
     offset: int
     """How many hits come before the first."""
     sources: tuple[SourceCount, ...]
+    """Those that were looked into."""
     exact: bool
     """Whether percentile and surprise are counts over a whole store, and not between kept ranks."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Sources that it should have looked into and could not: their weights are gone, or do not fit any more."""
 
     def __repr__(self) -> str:
         return f"SearchRecord({self.model_id!r}, {self.text!r}, {len(self.hits)} of {self.total} hits)"
@@ -603,6 +621,8 @@ class ContrastRecord(Shown):
     """How many of each come before the first."""
     exact: bool
     """Whether percentile and surprise are counts over a whole store, and not between kept ranks."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Sources that it should have looked into and could not."""
 
     def __repr__(self) -> str:
         shown = f"{len(self.first)} and {len(self.second)} features"
@@ -645,6 +665,215 @@ class SubstitutionRecord(Shown):
         return f"SubstitutionRecord({self.key}, {self.sentence!r}, {len(self.fillings)} words)"
 
 
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A feature or a custom direction, and how strongly it is steered."""
+
+    key: FeatureKey
+    strength: float = 0.0
+    """In units of the feature's value; its meaning is the method's. `ablate` has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteerAsk:
+    """Everything that a steered text depends on."""
+
+    model_id: str
+    prompt: str = ""
+    messages: tuple[Message, ...] = ()
+    """Instead of `prompt`: a chat, through the model's template."""
+    steered_messages: tuple[Message, ...] = ()
+    """The chat of the steered text, where it differs: its earlier answers were steered too."""
+    pushes: tuple[Push, ...]
+    method: Method = "add"
+    unit: bool = False
+    """Whether directions are divided by their length first."""
+    where: Where = "all"
+    positions: tuple[int, ...] = ()
+    """Tokens of the prompt to steer, instead of all of them; BOS is 0."""
+    special: bool = False
+    """Whether special tokens of the prompt, such as BOS, are steered too."""
+    length: int = 48
+    """Tokens to generate at most."""
+    temperature: float = 0.7
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    """Only the likeliest tokens that have so much probability together are drawn from."""
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit for each time that it was generated before."""
+    seed: int = 16
+    alternatives: int = 5
+    """Likeliest tokens to record at each place."""
+    watch: tuple[FeatureKey, ...] = ()
+    """Features whose values on the prompt are compared."""
+
+    @classmethod
+    def of(cls, model_id: str, prompt: str, features: Mapping[str | FeatureKey, float], **more: Any) -> SteerAsk:
+        """As a person writes it: `SteerAsk.of("scribe-4l", "The old house", {"scribe-4l/2-res/78": 30}, seed=1)`.
+
+        Raises:
+            BadInput: what is to name a feature does not.
+        """
+        keys = [key if isinstance(key, FeatureKey) else FeatureKey.parse(key) for key in features]
+        pushes = tuple(Push(key, float(s)) for key, s in zip(keys, features.values(), strict=True))
+        return cls(model_id=model_id, prompt=prompt, pushes=pushes, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """A token and its log-probability."""
+
+    token: Token
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A generated token."""
+
+    token: Token
+    logprob: float
+    """Under the model that wrote it, in nats: at temperature 1 and without penalty, whatever drew it."""
+    other: float | None
+    """Of the same token after the same text under the other one: the unsteered model for the steered text, and the
+    other way round; None until it is known."""
+    top: tuple[Likely, ...] = ()
+    """The likeliest tokens in its place, under the model that wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteeredText:
+    """What one of the two wrote."""
+
+    text: str
+    """Without the prompt and without special tokens."""
+    tokens: tuple[Written, ...]
+    ended: bool
+    """Whether it came to the model's end of text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRecord:
+    """A feature that steers, as a page shows it."""
+
+    key: FeatureKey
+    strength: float
+    maximum: float | None
+    """The feature's largest value on the build's texts; None for a custom direction."""
+    label: str
+    hook: str
+    """Where the direction is added."""
+    norm: float
+    """Length of the direction as it is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A token's probability at the prompt's end, before and after."""
+
+    token: Token
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A feature's values on the prompt, without and with steering, one a token."""
+
+    key: FeatureKey
+    label: str
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What steering does to the prompt besides text."""
+
+    gains: tuple[Shift, ...]
+    """Next tokens whose probability grows most, first the one that gains most."""
+    losses: tuple[Shift, ...]
+    divergence: float
+    """KL(steered ‖ unsteered) of the next token at the prompt's end, in nats."""
+    watched: tuple[Watched, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SteerRecord(Shown):
+    """A default and a steered text, so far or whole."""
+
+    ask: SteerAsk
+    prompt: tuple[Token, ...]
+    """BOS included, if the model has one; of a chat, what its template makes of it."""
+    steered_prompt: tuple[Token, ...]
+    """The same, unless the chats differ."""
+    pushes: tuple[PushRecord, ...]
+    default: SteeredText
+    steered: SteeredText
+    effect: Effect | None
+    """None where the two prompts differ."""
+    done: bool = True
+    run: str = ""
+    """Under which it was saved, if it was."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{p.key}={p.strength:g}" for p in self.pushes)
+        return f"SteerRecord({shown}, default={self.default.text!r}, steered={self.steered.text!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """The text at one strength."""
+
+    factor: float
+    """Times the strengths that were asked for."""
+    text: SteeredText
+    divergence: float
+    """KL(steered ‖ unsteered) of the next token at the prompt's end, in nats."""
+    perplexity: float | None
+    """Of the text under the unsteered model, after the prompt; None for an empty text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SweepRecord(Shown):
+    """One prompt at several strengths."""
+
+    ask: SteerAsk
+    prompt: tuple[Token, ...]
+    pushes: tuple[PushRecord, ...]
+    rows: tuple[Sweep, ...]
+    """In the order of the factors."""
+
+    def __repr__(self) -> str:
+        return f"SweepRecord({', '.join(f'{row.factor:g}: {row.text.text!r}' for row in self.rows)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class VectorRecord(Shown):
+    """A direction that a person brought."""
+
+    key: FeatureKey
+    """Under the source `<layer>-vectors-<place>`, which has no dashboards."""
+    label: str
+    hook: str
+    values: tuple[float, ...]
+    strength: float
+    """To begin with."""
+    made: str
+    """ISO time."""
+
+    def __repr__(self) -> str:
+        return f"VectorRecord({self.key}, {self.label!r}, {self.hook}, {len(self.values)} numbers)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureRow:
     """One line of a source's table."""
@@ -657,6 +886,28 @@ class FeatureRow:
     """Tokens over-represented where it is strong."""
     promotes: str
     """Tokens that it raises most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a request is that runs a model."""
+
+    doing: Literal["waiting", "loading", "reading"]
+    before: int = 0
+    """Waiting: requests that are to be done before it, besides those at work."""
+    what: str = ""
+    """Loading: the model or source. Reading: the source that is done; empty before the first."""
+    done: int = 0
+    """Of the sources that are to be loaded, or of the texts times sources that are to be read."""
+    of: int = 0
+    tokens: int = 0
+    """Reading: of all its texts."""
+    sources: int = 0
+    """Reading: those that have to be; what was read before is known."""
+
+
+Tell = Callable[[Step], None]
+"""Is told each step; must return at once, since it may be called by whoever reads for several requests together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

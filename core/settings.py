@@ -1,18 +1,20 @@
 """One typed settings object, from the environment and nothing else.
 
-Every variable begins with `FEATURESCOPE_`, but `PORT` and `HOST`, which servers agree on. Secrets are read here and
-never logged.
+Every variable begins with `FEATURESCOPE_`, but `PORT` and `HOST`, which servers agree on, and `FRAME_ANCESTORS`, which
+is called as what it sets. Secrets are read here and never logged.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 HERE = Path(__file__).resolve().parent.parent
+_ORIGIN = re.compile(r"\*|https?://(\*\.)?([a-z0-9_-]+\.)*[a-z0-9_-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", re.I)
 
 
 class Settings(BaseSettings):
@@ -29,6 +31,8 @@ class Settings(BaseSettings):
     port: int = Field(8501, ge=1, le=65535, validation_alias="PORT")
     origins: str = ""
     """Web origins, with commas between, whose pages may call the API besides this machine's own; `*` for any."""
+    frame_ancestors: str = Field("", validation_alias="FRAME_ANCESTORS")
+    """Web origins, with spaces between, that may show any page in a frame; embeds may be shown in one anywhere."""
     device: str = "cpu"
     """`cpu`, `cuda`, …: where models run."""
     dtype: str = "float32"
@@ -53,6 +57,16 @@ class Settings(BaseSettings):
     """Sources of one search at most."""
     max_values: int = Field(1_000_000, ge=1)
     """Values in the answer to a request for all activations of a source."""
+    max_length: int = Field(256, ge=1)
+    """Tokens that one steering run may generate."""
+    max_steered: int = Field(16, ge=1)
+    """Features that steer at once."""
+    generations: int = Field(2, ge=1)
+    """Steering runs at work at once; others wait in line."""
+    max_runs: int = Field(2000, ge=1)
+    """Saved steering runs; beyond it the oldest go."""
+    max_vectors: int = Field(1000, ge=1)
+    """Directions that people may bring."""
     requests_a_minute: int = Field(240, ge=0)
     """Requests of one client to the API's routes that run a model; 0 for no limit."""
     proxies: int = Field(0, ge=0)
@@ -72,6 +86,18 @@ class Settings(BaseSettings):
     def _empty_means_here(cls, value: object) -> object:
         """`HOST=` must not mean every address, which is how servers read an empty one."""
         return value or "127.0.0.1"
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _origins_only(cls, value: str) -> str:
+        """What a browser would not understand, or understand as another header, is refused before anything starts."""
+        for origin in value.split():
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"“{origin}” is no web origin. Write origins with spaces between, such as "
+                    "https://example.org https://*.example.org http://localhost:8080, or * for any."
+                )
+        return " ".join(value.split())
 
     def memory(self) -> int:
         """Bytes that models and sources may take together."""

@@ -11,15 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.catalog.catalog import Catalog
-from core.catalog.manifest import ModelSpec
+from core.catalog.catalog import Catalog, Entry
+from core.catalog.manifest import ModelManifest, ModelSpec
 from core.catalog.resolve import resolve
 from core.errors import BadData, BadInput, NotAvailable, NotFound, WorkbenchError
 from core.models.pool import Pool, Slot
@@ -34,8 +34,10 @@ from core.records import (
     FeatureRecord,
     Figures,
     Histogram,
+    LeftOut,
     Measure,
     ModelRecord,
+    Push,
     Records,
     ReleaseRecord,
     Resident,
@@ -43,25 +45,37 @@ from core.records import (
     ServerRecord,
     SourceKey,
     SourceRecord,
+    SteerAsk,
+    SteerRecord,
+    Step,
     SubstitutionRecord,
+    SweepRecord,
+    Tell,
     TestRecord,
     Token,
+    VectorRecord,
 )
 from core.settings import Settings
+from core.steerer import Steerer
 from core.store.layout import OpenSources, SourceData
 from core.store.record import feature_record, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.community.local import Local
     from core.models.cache import Cache
     from core.models.loading import LoadedModel
+    from core.sources.codes import Codes
     from core.sources.encode import Encoder
     from core.store.check import CheckReport
-    from core.techniques.reading import Found, Reader
+    from core.techniques.reading import Found, Lost, Reader
     from core.techniques.search import Facts
     from core.techniques.tokenize import Ids
 
+T = TypeVar("T")
+SWEEP = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
+"""Multiples of the strengths, unless told otherwise."""
 Progress = Callable[[str, float, float], None]
 """Called with (what, done, of)."""
 
@@ -75,6 +89,7 @@ class Workbench:
         self.catalog = Catalog(self.settings.roots())
         self._open = OpenSources()
         self._pool = Pool(self.settings.memory())
+        self._steerer = Steerer(self)
         self._cache: Cache | None = None
         self._readers: dict[str, tuple[Slot[LoadedModel], Reader]] = {}
         self._facts: dict[SourceKey, tuple[SourceData, Facts]] = {}
@@ -201,8 +216,10 @@ class Workbench:
 
     # -- the model at work -------------------------------------------------------------------------------------------
 
-    def test(self, key: FeatureKey | str, texts: Sequence[str] | str) -> Records[TestRecord]:
-        """One feature's values on new texts; a record a text.
+    def test(
+        self, key: FeatureKey | str, texts: Sequence[str] | str, *, tell: Tell | None = None
+    ) -> Records[TestRecord]:
+        """One feature's values on new texts; a record a text. `tell` gets each step while it is at work.
 
         Raises:
             BadInput: a text is empty or longer than the model can read, or there are too many.
@@ -210,16 +227,39 @@ class Workbench:
             NotAvailable: its weights are not here.
         """
         key = _feature(key)
-        source = self.source(key.source)
-        if key.index >= source.width:
-            raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+        source = self._source_of(key)
         texts = self._texts(texts)
         from core.techniques.feature_test import test_feature
 
-        model, rows = self._tokens(key.model_id, texts)
-        found = self._codes(key.model_id, rows, [source])
+        model, rows = self._tokens(key.model_id, texts, tell)
+        found = self._codes(key.model_id, rows, [source], tell)
         codes = [one[source.key] for one in found]
         return Records(test_feature(key, texts, rows, codes, model, signed=source.signed))
+
+    def test_each(
+        self, keys: Sequence[FeatureKey | str], text: str, *, tell: Tell | None = None
+    ) -> Records[TestRecord]:
+        """Several features of one model on one text, which is read once; a record a feature, in the order of `keys`.
+
+        Raises what `test` does; `BadInput` also for features of several models, or for more of them than `max_results`.
+        """
+        found = [_feature(key) for key in keys]
+        self._bounds(max(1, len(found)))
+        if len({key.model_id for key in found}) > 1:
+            raise BadInput("These are features of several models: one text is read by one of them at a time.")
+        sources = {key.source: self._source_of(key) for key in found}
+        (text,) = self._texts(text)
+        if not found:
+            return Records(())
+        from core.techniques.feature_test import test_feature
+
+        each = self._few(list(sources.values()))
+        model, rows = self._tokens(found[0].model_id, [text], tell)
+        (codes,) = self._codes(found[0].model_id, rows, each, tell)
+        return Records(
+            test_feature(key, [text], rows, [codes[key.source]], model, signed=sources[key.source].signed)[0]
+            for key in found
+        )
 
     def search(
         self,
@@ -234,9 +274,15 @@ class Workbench:
         bos: bool = False,
         top: int = 25,
         offset: int = 0,
-        tell: Callable[[int], None] | None = None,
+        strict: bool | None = None,
+        tell: Tell | None = None,
     ) -> SearchRecord:
         """The features that a text activates, over all sources of a model or some; see `core.techniques.search`.
+
+        A feature counts with its strongest token or, with `combine="sum"`, with the sum over all that are looked at:
+        those of `positions`, or every one, special ones only if `bos`. `strict`: whether a source that cannot be read
+        is an error, as it is where sources are named; else it is left out, and the record says so. `tell` gets each
+        step while it is at work.
 
         Raises:
             BadInput: the text is empty or too long, a position is not in it, or a number is out of bounds.
@@ -248,21 +294,28 @@ class Workbench:
 
         (text,) = self._texts(text)
         chosen = self._searched(model_id, sources)
-        if not 1 <= top <= self.settings.max_results or offset < 0:
-            raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
-        for name, value, kinds in (("measure", measure, get_args(Measure)), ("combine", combine, get_args(Combine))):
-            if value not in kinds:
-                raise BadInput(f"{name} is one of {', '.join(kinds)}; there is no “{value}”.")
-        model, (ids,) = self._tokens(model_id, [text])
+        self._bounds(top, offset)
+        _one_of("measure", measure, Measure)
+        _one_of("combine", combine, Combine)
+        model, (ids,) = self._tokens(model_id, [text], tell)
         if wrong := [p for p in positions if not 0 <= p < len(ids)]:
             raise BadInput(f"The text has tokens 0 to {len(ids) - 1}, BOS counted; there is no {wrong[0]}.")
-        (found,) = self._codes(model_id, [ids], chosen, tell)
+        found, lost = self._facts_and_codes(chosen, [ids], bool(sources) if strict is None else strict, tell)
         asked = Asked(measure, combine, tuple(sorted(set(positions))), densest, bos, top, offset)
-        codes = {self._facts_of(s): found[s.key] for s in chosen}
-        return search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=model.bos is not None)
+        codes = {facts: own for facts, (own,) in found.items()}
+        has_bos = model.bos is not None
+        record = search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=has_bos)
+        return replace(record, left_out=lost)
 
     def by_token(
-        self, key: SourceKey | str, text: str, *, top: int = 10, densest: float | None = 0.01, bos: bool = False
+        self,
+        key: SourceKey | str,
+        text: str,
+        *,
+        top: int = 10,
+        densest: float | None = 0.01,
+        bos: bool = False,
+        tell: Tell | None = None,
     ) -> ByTokenRecord:
         """Each token of a text with its `top` strongest features in one source; see `core.techniques.by_token`.
 
@@ -274,10 +327,9 @@ class Workbench:
         (text,) = self._texts(text)
         key = _source(key)
         (source,) = self._searched(key.model_id, [key])
-        if not 1 <= top <= self.settings.max_results:
-            raise BadInput(f"top is 1 to {self.settings.max_results}.")
-        model, (ids,) = self._tokens(key.model_id, [text])
-        (found,) = self._codes(key.model_id, [ids], [source])
+        self._bounds(top)
+        model, (ids,) = self._tokens(key.model_id, [text], tell)
+        (found,) = self._codes(key.model_id, [ids], [source], tell)
         tokens = model.vocabulary.draw(ids)
         rows, features = by_token(self._facts_of(source), found[key], tokens, top=top, densest=densest, bos=bos)
         return ByTokenRecord(key=key, text=text, tokens=tokens, bos=model.bos is not None, rows=rows, features=features)
@@ -294,39 +346,42 @@ class Workbench:
         bos: bool = False,
         top: int = 10,
         offset: int = 0,
-        tell: Callable[[int], None] | None = None,
+        strict: bool | None = None,
+        tell: Tell | None = None,
     ) -> ContrastRecord:
         """The features that tell two texts apart, `top` in each direction; see `core.techniques.contrast`.
 
-        Raises what `search` does.
+        `strict` and `tell` as in `search`. Raises what that does.
         """
         from core.techniques.contrast import contrast
 
         texts = self._texts([a, b])
         chosen = self._searched(model_id, sources)
-        if not 1 <= top <= self.settings.max_results or offset < 0:
-            raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
-        if measure not in get_args(Measure):
-            raise BadInput(f"measure is one of {', '.join(get_args(Measure))}; there is no “{measure}”.")
-        model, rows = self._tokens(model_id, texts)
-        found = self._codes(model_id, rows, chosen, tell)
+        self._bounds(top, offset)
+        _one_of("measure", measure, Measure)
+        model, rows = self._tokens(model_id, texts, tell)
+        found, lost = self._facts_and_codes(chosen, rows, bool(sources) if strict is None else strict, tell)
         tokens = (model.vocabulary.draw(rows[0]), model.vocabulary.draw(rows[1]))
-        codes = {self._facts_of(s): (found[0][s.key], found[1][s.key]) for s in chosen}
-        return contrast(
+        codes = {facts: (first, second) for facts, (first, second) in found.items()}
+        record = contrast(
             (a, b), tokens, codes, model_id=model_id, has_bos=model.bos is not None, measure=measure, densest=densest,
             bos=bos, top=top, offset=offset,
         )  # fmt: skip
+        return replace(record, left_out=lost)
 
-    def substitute(self, key: FeatureKey | str, sentence: str, words: Sequence[str]) -> SubstitutionRecord:
+    def substitute(
+        self, key: FeatureKey | str, sentence: str, words: Sequence[str], *, tell: Tell | None = None
+    ) -> SubstitutionRecord:
         """A feature on a sentence with one `{}`, filled with each of a few words; see `core.techniques.substitution`.
 
-        Raises what `test` does; `BadInput` also for a sentence without exactly one slot, and for an empty word.
+        `tell` gets each step while it is at work. Raises what `test` does; `BadInput` also for a sentence without
+        exactly one slot, and for an empty word.
         """
         from core.techniques.substitution import filled, substitution
 
         key, words = _feature(key), [words] if isinstance(words, str) else list(words)
         texts = filled(sentence, words, self.settings.max_texts)
-        tests = self.test(key, texts)
+        tests = self.test(key, texts, tell=tell)
         return substitution(key, sentence, words, tests, signed=self.source(key.source).signed)
 
     def activations(self, key: SourceKey | str, texts: Sequence[str] | str) -> Records[ActivationsRecord]:
@@ -347,6 +402,75 @@ class Workbench:
             for text, row, own in zip(texts, rows, entries, strict=True)
         )
 
+    def steer(self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None) -> SteerRecord:
+        """A default and a steered text: the last record of `steering`, which says what is raised."""
+        *_, record = self.steering(ask, keep=keep, tell=tell)
+        return record
+
+    def steering(
+        self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None
+    ) -> Iterator[SteerRecord]:
+        """The record of a run as its texts grow, the last with `done`; closing the iterator stops the run.
+
+        With `keep` the whole run is saved, and one that was saved before is given at once. `tell` gets the number of
+        runs before this one while it waits.
+
+        Raises:
+            BadInput: a number is out of bounds, a feature is named twice, the prompt is empty or leaves no room.
+            NotFound: there is no such model, feature or direction.
+            NotAvailable: weights are not here, or with `keep` the data root cannot be written.
+            Busy: too many are waiting, or memory is short.
+        """
+        return self._steerer.runs(ask, keep=keep, tell=tell)
+
+    def sweep(
+        self, ask: SteerAsk, factors: Sequence[float] = SWEEP, *, tell: Tell | None = None
+    ) -> SweepRecord:
+        """The same prompt at each multiple of the ask's strengths; raises what `steering` does."""
+        return self._steerer.sweep(ask, factors, tell)
+
+    def steered(self, run: str) -> SteerRecord:
+        """A run that was kept; runs no model. Raises `NotFound`."""
+        found = self._kept.run(run)
+        if found is None:
+            raise NotFound(f"There is no saved run “{run[:40]}” here: the oldest are deleted when there are many.")
+        return found
+
+    def new_vector(
+        self,
+        model_id: str,
+        hook: str = "",
+        values: Sequence[float] = (),
+        *,
+        features: Sequence[Push] = (),
+        label: str = "",
+        strength: float = 10.0,
+    ) -> VectorRecord:
+        """Keeps a direction to steer with: numbers at a hook, or the sum of features' rows, each times its strength.
+
+        Raises:
+            BadInput: the numbers do not fit the hook, or are no direction; or features that write at different hooks.
+            NotFound: there is no such model or feature.
+            NotAvailable: the data root cannot be written.
+        """
+        return self._steerer.new_vector(model_id, hook, values, features, label, strength)
+
+    def vectors(self, model_id: str | None = None) -> Records[VectorRecord]:
+        """The directions that people brought, the newest first."""
+        return Records(self._kept.vectors(model_id))
+
+    def vector(self, key: FeatureKey | str) -> VectorRecord:
+        """One of them; raises `NotFound`."""
+        key = _feature(key)
+        found = self._kept.vector(key)
+        if found is None:
+            raise NotFound(f"There is no direction {key} here.")
+        return found
+
+    def drop_vector(self, key: FeatureKey | str) -> None:
+        """Deletes one of them; raises `NotFound`."""
+        self._kept.drop_vector(_feature(key))
+
     def read(self, model_id: str, texts: Sequence[str], sources: Sequence[SourceKey | str] = ()) -> None:
         """Reads a few texts together, so that what is then asked of each, a search for one, is a look-up.
 
@@ -355,7 +479,7 @@ class Workbench:
         texts, chosen = self._prompts(texts), self._searched(model_id, sources)
         if len(texts) > 1:  # of one, whoever asks next would wait as long, and reads it then
             _, rows = self._tokens(model_id, texts)
-            self._codes(model_id, rows, chosen)
+            self._codes(model_id, rows, chosen, lost={})  # who asks for what cannot be read is told so then
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
@@ -396,18 +520,18 @@ class Workbench:
         entry = self.catalog.entry(_source(key))
         name = entry.manifest.record.key
         slot = self._model_slot(name.model_id)
-        model, source = slot.get(), self._source_slot(entry.manifest.record).get().source
         target = self.settings.data / name.model_id / name.source_id
-        with slot.lock:
+        with slot.held() as model:
             figures = evaluate(
                 entry,
                 model,
-                source,
+                self._source_slot(entry.manifest.record).get().source,
                 self._open.get(entry.folder),
                 target,
                 texts=texts,
                 tokens=tokens,
                 progress=progress,
+                turn=slot.lock,
             )
         self.catalog.refresh()
         return figures
@@ -484,6 +608,12 @@ class Workbench:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _kept(self) -> Local:
+        from core.community.local import Local  # brings SQLAlchemy, which takes a quarter of a second
+
+        return Local(self.settings.data, runs=self.settings.max_runs, vectors=self.settings.max_vectors)
+
     def _searched(self, model_id: str, sources: Sequence[SourceKey | str]) -> Sequence[SourceRecord]:
         """The sources that a search asks for, each once; all that can be searched if it names none."""
         self.model(model_id)
@@ -501,16 +631,32 @@ class Workbench:
                 raise NotAvailable(f"{record.key} has no weights or no dashboards here, so it cannot be searched.")
         return self._few(records)
 
+    def _source_of(self, key: FeatureKey) -> SourceRecord:
+        """The source of a feature; raises `NotFound` for an index that it does not have."""
+        source = self.source(key.source)
+        if key.index >= source.width:
+            raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+        return source
+
+    def _bounds(self, top: int, offset: int = 0) -> None:
+        if not 1 <= top <= self.settings.max_results or offset < 0:
+            raise BadInput(f"top is 1 to {self.settings.max_results}, and offset 0 or more.")
+
     def _few(self, sources: Sequence[SourceRecord]) -> Sequence[SourceRecord]:
         if len(sources) > self.settings.max_sources:
             raise BadInput(f"{len(sources)} sources are too many at once: at most {self.settings.max_sources}.")
         return sources
 
-    def _tokens(self, model_id: str, texts: Sequence[str]) -> tuple[LoadedModel, list[list[int]]]:
+    def _tokens(
+        self, model_id: str, texts: Sequence[str], tell: Tell | None = None
+    ) -> tuple[LoadedModel, list[list[int]]]:
         """(the model, the ids of each text)."""
-        from core.techniques.reading import token_ids
+        slot = self._model_slot(model_id)
+        if tell is not None and slot.value is None:
+            tell(Step(doing="loading", what=model_id))
+        from core.techniques.reading import token_ids  # brings torch along
 
-        model = self._model_slot(model_id).get()
+        model = slot.get()
         return model, token_ids(model, texts)
 
     def _codes(
@@ -518,11 +664,35 @@ class Workbench:
         model_id: str,
         rows: Sequence[Sequence[int]],
         sources: Sequence[SourceRecord],
-        tell: Callable[[int], None] | None = None,
+        tell: Tell | None = None,
+        lost: Lost | None = None,
     ) -> list[Found]:
-        """Of each text its codes in each source."""
+        """Of each text its codes in each source; `lost` takes the sources that cannot be read."""
         keys = [source.key for source in sources]
-        return self._reader(model_id)(rows, keys, patience=self.settings.patience, tell=tell)
+        return self._reader(model_id)(rows, keys, patience=self.settings.patience, tell=tell, lost=lost)
+
+    def _facts_and_codes(
+        self, sources: Sequence[SourceRecord], rows: Sequence[Sequence[int]], strict: bool, tell: Tell | None
+    ) -> tuple[dict[Facts, tuple[Codes, ...]], tuple[LeftOut, ...]]:
+        """(what is known of each source, with its codes of each text; the sources that had to be left out).
+
+        Raises what keeps a source from being read, if `strict` or if none can be.
+        """
+        lost: Lost = {}
+        found = self._codes(sources[0].key.model_id, rows, sources, tell, None if strict else lost)
+        made: dict[Facts, tuple[Codes, ...]] = {}
+        for source in sources:
+            if source.key in lost:
+                continue
+            try:
+                made[self._facts_of(source)] = tuple(one[source.key] for one in found)
+            except WorkbenchError as error:
+                if strict:
+                    raise
+                lost[source.key] = error
+        if not made:
+            raise next(iter(lost.values()))
+        return made, tuple(LeftOut(key=s.key, why=str(lost[s.key])) for s in sources if s.key in lost)
 
     def _facts_of(self, source: SourceRecord) -> Facts:
         data = self._open.get(self.catalog.entry(source.key).folder)
@@ -575,7 +745,10 @@ class Workbench:
     def _vocabulary(self, model_id: str) -> Vocabulary:
         manifest, folder = self.catalog.model(model_id)
         path = folder / "vocabulary.arrow"
-        mark = path.stat().st_mtime_ns if path.exists() else 0
+        try:
+            mark = path.stat().st_mtime_ns
+        except OSError:  # reading it says what is wrong
+            mark = 0
         with self._lock:
             held = self._vocabularies.get(path)
             if held is None or held[0] != mark:
@@ -591,8 +764,7 @@ class Workbench:
         return np.flatnonzero(self._open.get(self.catalog.entry(key).folder).features.column("active").to_numpy())
 
     def _tokenizer(self, model_id: str) -> Ids:
-        manifest, folder = self.catalog.model(model_id)
-        mark = (folder / "model.json").stat().st_mtime_ns
+        manifest, folder, mark = self._twice(model_id, partial(self._model_written, model_id))
         with self._lock:
             held = self._tokenizers.get(folder)
         if held is None or held[0] != mark:  # two threads may both load it, which is waste and no harm
@@ -603,8 +775,32 @@ class Workbench:
                 self._tokenizers[folder] = held
         return held[1]
 
-    def _model_slot(self, model_id: str) -> Slot[LoadedModel]:
+    def _twice(self, name: str, look: Callable[[], T]) -> T:
+        """What `look` finds; it looks once more if a file that the catalog knows is not there: it may be replaced now.
+
+        Raises `NotFound` if it is gone.
+        """
+        try:
+            return look()
+        except FileNotFoundError:
+            self.catalog.refresh()
+        try:
+            return look()
+        except FileNotFoundError as error:
+            raise NotFound(f"{name} is not here any more.") from error
+
+    def _model_written(self, model_id: str) -> tuple[ModelManifest, Path, int]:
+        """(manifest, folder, when it was written)."""
         manifest, folder = self.catalog.model(model_id)
+        return manifest, folder, (folder / "model.json").stat().st_mtime_ns
+
+    def _source_written(self, key: SourceKey) -> tuple[Entry, int]:
+        """(the source, when it was written)."""
+        entry = self.catalog.entry(key)
+        return entry, (entry.folder / "source.json").stat().st_mtime_ns
+
+    def _model_slot(self, model_id: str) -> Slot[LoadedModel]:
+        manifest, folder, mark = self._twice(model_id, partial(self._model_written, model_id))
 
         def load() -> LoadedModel:
             from core.models import loading
@@ -613,11 +809,10 @@ class Workbench:
             spec = _placed(manifest.spec, folder)
             return loading.load(spec, device=self.settings.device, dtype=self.settings.dtype, name=manifest.record.name)
 
-        mark = (folder / "model.json").stat().st_mtime_ns
         return self._pool.slot(model_id, mark, load, stays=True)
 
     def _source_slot(self, source: SourceRecord) -> Slot[Encoder]:
-        entry = self.catalog.entry(source.key)
+        entry, mark = self._twice(str(source.key), partial(self._source_written, source.key))
         if "weights" not in source.has:
             raise NotAvailable(f"{source.key} was brought in without its weights, so it cannot be run on new text.")
 
@@ -635,10 +830,9 @@ class Workbench:
                     f"{source.key} was built with {source.width} features, and its weights have {found.width} now. "
                     "Build it again."
                 )
-            return Encoder(found)
+            return Encoder(found, model)
 
-        mark = (entry.folder / "source.json").stat().st_mtime_ns
-        return self._pool.slot(str(source.key), mark, load)
+        return self._pool.slot(str(source.key), mark, load, part_of=source.key.model_id)
 
 
 def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:
@@ -648,6 +842,11 @@ def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:
 
 def _source(key: SourceKey | str) -> SourceKey:
     return key if isinstance(key, SourceKey) else SourceKey.parse(key)
+
+
+def _one_of(name: str, value: str, kinds: object) -> None:
+    if value not in get_args(kinds):
+        raise BadInput(f"{name} is one of {', '.join(get_args(kinds))}; there is no “{value}”.")
 
 
 def _sets(key: SourceKey) -> set[str]:

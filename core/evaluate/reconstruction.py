@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,38 +68,53 @@ def reconstruction(
     special: Collection[int],
     dataset: str,
     progress: Progress | None = None,
+    turn: AbstractContextManager[None] | None = None,
 ) -> tuple[Figures, Figures]:
     """(figures without special tokens, figures with them) of a dictionary of a TransformerLens model.
 
-    Rows of `tokens` are prompts, padded on the right; `lengths` says how many tokens of each are real.
+    Rows of `tokens` are prompts, padded on the right; `lengths` says how many tokens of each are real. `turn` is
+    entered for each batch: between two, others may use the model.
 
     Raises:
         BadInput: no token is left to count, or none follows one that is.
     """
     plain, whole = _Sums(), _Sums()
-    switch_on(bridge, [source.hook, source.hook_out])
     tokens, lengths = tokens.to(bridge.cfg.device), lengths.to(bridge.cfg.device)
     rows = max(1, _LOGITS // (tokens.shape[1] * int(bridge.cfg.d_vocab)))
     for start in range(0, len(tokens), rows):
-        length = lengths[start : start + rows]
-        ids = tokens[start : start + rows, : int(length.max())]
-        real = torch.arange(ids.shape[1], device=ids.device) < length[:, None]  # [batch, pos]
-        counted = real & ~special_mask(ids, special)
-        follows = real[:, 1:]
-
-        held, own = _activations_and_loss(bridge, {source.hook, source.hook_out}, ids)
-        x = held[source.hook_out]
-        zero = _loss_with(bridge, source.hook_out, ids, torch.zeros_like)
-        features, reconstructed = source.reconstruct(held[source.hook])
-        reconstructed = reconstructed.to(x.dtype)
-        for sums, mask in ((plain, counted), (whole, real)):
-            spliced = _loss_with(bridge, source.hook_out, ids, partial(_splice, reconstructed, mask))
-            sums.add_tokens(x[mask], reconstructed[mask], features[mask])
-            at = follows & mask[:, :-1]
-            sums.add_losses(own[at], spliced[at], zero[at])
+        with turn or nullcontext():
+            _batch(bridge, source, tokens[start : start + rows], lengths[start : start + rows], special, plain, whole)
         if progress is not None:
             progress("evaluating", float(min(start + rows, len(tokens))), float(len(tokens)))
     return plain.figures(dataset), whole.figures(dataset)
+
+
+def _batch(
+    bridge: Any,
+    source: Autoencoder,
+    tokens: Int[Tensor, "batch pos"],
+    lengths: Int[Tensor, " batch"],
+    special: Collection[int],
+    plain: _Sums,
+    whole: _Sums,
+) -> None:
+    """Adds some prompts to the sums without special tokens and to those with them."""
+    switch_on(bridge, [source.hook, source.hook_out])
+    ids = tokens[:, : int(lengths.max())]
+    real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]  # [batch, pos]
+    counted = real & ~special_mask(ids, special)
+    follows = real[:, 1:]
+
+    held, own = _activations_and_loss(bridge, {source.hook, source.hook_out}, ids)
+    x = held[source.hook_out]
+    zero = _loss_with(bridge, source.hook_out, ids, torch.zeros_like)
+    features, reconstructed = source.reconstruct(held[source.hook])
+    reconstructed = reconstructed.to(x.dtype)
+    for sums, mask in ((plain, counted), (whole, real)):
+        spliced = _loss_with(bridge, source.hook_out, ids, partial(_splice, reconstructed, mask))
+        sums.add_tokens(x[mask], reconstructed[mask], features[mask])
+        at = follows & mask[:, :-1]
+        sums.add_losses(own[at], spliced[at], zero[at])
 
 
 class _Sums:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,11 @@ def evaluate(
     texts: Path | None,
     tokens: int | None,
     progress: Progress | None,
+    turn: AbstractContextManager[None],
 ) -> tuple[Figures, Figures]:
     """(figures without BOS, figures with BOS); written under `target`, the source's folder in the writable root.
+
+    `turn` is entered for each batch: others may use the model between two.
 
     Raises:
         NotAvailable: the source has no reconstruction (neurons, directions).
@@ -66,6 +70,7 @@ def evaluate(
         special=model.manifest.special,
         dataset=name,
         progress=progress,
+        turn=turn,
     )
     write_figures(target, figures, source.sha256, {"with_bos": with_bos})
     return figures, with_bos

@@ -3,15 +3,16 @@
 Content-addressed: an entry's name is a SHA-256 over everything that its numbers depend on (the model's fingerprint, its
 dtype, the hook, the token ids, the source's weights), so an entry can be unused, and never out of date. Both keeps are
 bounded, and what was used longest ago goes first; on disk that is what was written or read from there. On disk an entry
-is written beside and renamed, by a thread of its own, so that nobody waits for it; one that cannot be read, or does not
-hold what its name says, is removed and computed again. Several processes may share a folder: each looks at all of it
-when it begins and whenever it has filled it.
+is written beside and renamed, by a thread of its own, so that nobody waits for it, but for a process that ends, which
+waits `LAST` seconds at most; one that cannot be read, or does not hold what its name says, is removed and computed
+again. Several processes may share a folder: each looks at all of it when it begins and whenever it has filled it.
 
 Cost: a hash a look-up; some hundred kilobytes a prompt, hook or source.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -36,6 +37,8 @@ WAITING = 64 * 2**20
 """Bytes that wait to be written at most; what comes beyond stays in memory alone."""
 BESIDES = 1024
 """Bytes of an entry in memory besides its arrays' own."""
+LAST = 5.0
+"""Seconds that a process waits, when it ends, for what is still to be written."""
 STALE = 60.0
 """Seconds after which a file that is no entry is nobody's unfinished one."""
 
@@ -104,6 +107,7 @@ class Cache:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write_all, daemon=True, name="activation cache")
                 self._writer.start()
+                atexit.register(self.flush, LAST)  # who asks for one text leaves it for the next process
             self._unwritten += size
             self._queue.put((name, arrays))
 
@@ -112,9 +116,10 @@ class Cache:
         with self._lock:
             return Held(len(self._entries), self._bytes, self._disk_bytes, self._hits, self._misses)
 
-    def flush(self) -> None:
-        """Waits until everything that was put is on disk."""
-        self._queue.join()
+    def flush(self, seconds: float | None = None) -> bool:
+        """Waits until everything that was put is on disk, at most so long; whether it is."""
+        with self._queue.all_tasks_done:
+            return self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, seconds)
 
     # -- memory ------------------------------------------------------------------------------------------------------
 

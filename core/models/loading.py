@@ -26,7 +26,7 @@ from core.records import ModelRecord
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class LoadedModel:
     """A model in memory."""
 
@@ -40,6 +40,8 @@ class LoadedModel:
     """Of the weights; see `fingerprint`."""
     settings_sha256: str
     """Of whatever else its numbers depend on; see `settings_fingerprint`."""
+    beside: list[Any] = field(default_factory=list, repr=False, compare=False)
+    """What `core.models.plain` made of it."""
     _reading: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     """Held while a text is tokenized: Hugging Face's tokenizers change their settings during a call."""
 
@@ -73,6 +75,15 @@ class LoadedModel:
             name = self.tokenizer.convert_ids_to_tokens(max(body))
             raise BadInput(f"{self.manifest.record.model_id} has no embedding for the token {name!r} of the text.")
         return ([] if self.bos is None else [self.bos]) + body
+
+    def chat(self, turns: list[dict[str, str]]) -> list[int]:
+        """The tokens of a chat by the tokenizer's template, up to where the assistant begins. Safe for several threads.
+
+        Special tokens written out in a message become special tokens, as the template's own do: they are one text.
+        """
+        with self._reading:
+            found = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        return [int(i) for i in found["input_ids"]]
 
     @property
     def bytes(self) -> int:

@@ -1,22 +1,25 @@
 """What the process holds: models and dictionaries, each loaded once, on first need.
 
-A model is used by one thread at a time: hooks belong to a pass, so a pass holds the model's lock. Loading happens under
-the lock of that one entry, so that two visitors who arrive together load it once, and both wait. What is loaded stays
-until the whole is larger than its budget: then what was used longest ago goes, models last, since their sources cannot
-be run without them. Whoever works with what goes keeps it until they are done. Where memory runs out all the same,
-everything goes that nobody works with, so that the next who asks finds room.
+A model is used by one thread at a time: hooks belong to a pass, so a pass holds the model's lock, and those who wait
+for it get it in turn. Loading happens under the lock of that one entry, so that two visitors who arrive together load
+it once, and both wait. What is loaded stays until the whole is larger than its budget: then what was used longest ago
+goes, models last, since their sources cannot be run without them. What is a part of a model, as its own neurons are,
+goes with it. Whoever works with what goes keeps it until they are done; who needs it over many passes has it held.
+Where memory runs out all the same, everything goes that nobody works with, so that the next who asks finds room.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from core.errors import WorkbenchError
+from core.models.inturn import InTurn
 from core.models.memory import no_room, ran_out
 from core.records import Resident
 
@@ -29,24 +32,40 @@ class Slot(Generic[T]):
     """One thing that is loaded once."""
 
     load: Callable[[], T]
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: InTurn = field(default_factory=InTurn)
     """Held while loading and during a pass."""
     value: T | None = None
     state: State = "absent"
     message: str = ""
     stays: bool = False
     """Whether it is the last to go."""
+    whole: Callable[[], object] | None = None
+    """What is held now of that which the value may be a part of: if it says so, by a weak reference `part_of`."""
     used: float = 0.0
     """When it was last asked for."""
     loaded: Callable[[], None] = lambda: None
     """Called after it was loaded."""
     starved: Callable[[], None] = lambda: None
     """To be called where memory ran out."""
+    _keepers: int = 0
+    _count: threading.Lock = field(default_factory=threading.Lock)  # guards _keepers
 
     @property
     def bytes(self) -> int:
         """Memory of the value."""
         return int(getattr(self.value, "bytes", 0))
+
+    @property
+    def left_over(self) -> bool:
+        """Whether the value is a part of what has gone, or was loaded anew since."""
+        return self._left_over(self.value)
+
+    def _left_over(self, value: T | None) -> bool:
+        part_of = getattr(value, "part_of", None)
+        if part_of is None or self.whole is None:
+            return False
+        whole = part_of()
+        return whole is None or whole is not self.whole()
 
     def get(self) -> T:
         """Loads on first use; a failure is remembered as a state, but tried again at the next use.
@@ -58,16 +77,30 @@ class Slot(Generic[T]):
         """
         self.used = time.monotonic()
         value = self.value
-        if value is not None:
+        if value is not None and not self._left_over(value):
             return value
         with self.lock:
             value = self.value
-            if value is not None:  # loaded by another thread meanwhile
+            if value is not None and not self._left_over(value):  # loaded by another thread meanwhile
                 return value
+            self.value = None
             value = self.value = self._load()
             self.state = "ready"
         self.loaded()
         return value
+
+    @contextmanager
+    def held(self) -> Iterator[T]:
+        """The value, which does not go until this ends; others may use it between passes."""
+        with self.lock:  # nobody drops it between being loaded and being held
+            value = self.get()
+            with self._count:
+                self._keepers += 1
+        try:
+            yield value
+        finally:
+            with self._count:
+                self._keepers -= 1
 
     def _load(self) -> T:
         self.state, self.message = "loading", ""
@@ -95,10 +128,12 @@ class Slot(Generic[T]):
             self.lock.release()
 
     def drop(self) -> bool:
-        """Lets the value go, unless a pass is at work with it; the next use loads it again."""
+        """Lets the value go, unless a pass is at work with it or it is held; the next use loads it again."""
         if self.value is None or not self.lock.acquire(blocking=False):
             return False
         try:
+            if self._keepers:
+                return False
             self.value, self.state = None, "absent"
         finally:
             self.lock.release()
@@ -114,16 +149,35 @@ class Pool:
         self._slots: dict[str, tuple[object, Slot[object]]] = {}
         self._lock = threading.Lock()  # guards _slots
 
-    def slot(self, name: str, mark: object, load: Callable[[], T], *, stays: bool = False) -> Slot[T]:
-        """The slot called `name`; `load` is used if it is new or was made for another `mark`, such as a file's time."""
+    def slot(
+        self, name: str, mark: object, load: Callable[[], T], *, stays: bool = False, part_of: str = ""
+    ) -> Slot[T]:
+        """The slot called `name`; `load` is used if it is new or was made for another `mark`, such as a file's time.
+
+        `part_of`: the slot of which its value may be a part.
+        """
         with self._lock:
             held = self._slots.get(name)
-            if held is None or held[0] != mark:
-                slot: Slot[T] = Slot(load, stays=stays)
-                slot.loaded, slot.starved = partial(self.trim, slot), self.clear
-                self._slots[name] = (mark, slot)  # type: ignore[assignment]  # a name is always used with one type
-                return slot
-            return held[1]  # type: ignore[return-value]  # as above
+            if held is not None and held[0] == mark:
+                return held[1]  # type: ignore[return-value]  # a name is always used with one type
+            slot: Slot[T] = Slot(load, stays=stays, whole=partial(self._value, part_of) if part_of else None)
+            slot.loaded, slot.starved = partial(self.trim, slot), self.clear
+            self._slots[name] = (mark, slot)  # type: ignore[assignment]  # as above
+        if held is not None and held[1].drop():  # whoever still knows the old slot must not keep what it held
+            self._drop_parts()
+        return slot
+
+    def _value(self, name: str) -> object:
+        held = self._slots.get(name)  # one look: needs no lock
+        return None if held is None else held[1].value
+
+    def _drop_parts(self) -> None:
+        """Lets go what was a part of a value that has gone."""
+        with self._lock:
+            slots = [slot for _, slot in self._slots.values()]
+        for slot in slots:
+            if slot.left_over:
+                slot.drop()
 
     def trim(self, newest: Slot[T]) -> None:
         """Lets values go until the rest fits, those used longest ago first and `newest` never."""
@@ -132,10 +186,11 @@ class Pool:
         held = sum(slot.bytes for slot in slots)
         for slot in sorted(slots, key=lambda s: (s.stays, s.used)):
             if held <= self.budget:
-                return
+                break
             size = slot.bytes
             if slot is not newest and slot.drop():
                 held -= size
+        self._drop_parts()  # also the newest, if its whole went while it was loaded
 
     def clear(self) -> None:
         """Lets everything go that nobody works with: memory ran out."""
@@ -143,6 +198,7 @@ class Pool:
             slots = [slot for _, slot in self._slots.values()]
         for slot in slots:
             slot.drop()
+        self._drop_parts()
 
     def warm(self, slot: Slot[T]) -> None:
         """Begins to load in the background, unless that has begun."""

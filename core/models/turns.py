@@ -45,7 +45,7 @@ class Turns(Generic[Job, Result]):
         self._changed = threading.Condition(self._lock)
 
     def __call__(self, job: Job, *, patience: float, tell: Callable[[int], None] | None = None) -> Result:
-        """The job's result; `tell` gets the number of jobs that wait before it, and 0 when it has begun.
+        """The job's result; until it has begun, `tell` gets the number of jobs that wait before it.
 
         Raises:
             Busy: it did not begin within `patience` seconds.
@@ -96,7 +96,7 @@ class Turns(Generic[Job, Result]):
                 place = self._waiting.index(ticket) if waits else 0
             if waits and time.monotonic() > until:
                 raise Busy(f"The server is busy: {many} wait. Try again in a moment.")
-            if tell is not None:  # not under the lock: who listens may be slow
+            if waits and tell is not None:  # not under the lock: who listens may be slow
                 tell(place)
             with self._lock:
                 if not ticket.done and self._worker is not None:

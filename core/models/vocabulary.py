@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from core.errors import BadData
 from core.records import Token
+from core.store.layout import regular
 
 
 class Vocabulary:
@@ -94,9 +95,7 @@ class Vocabulary:
     def read(cls, path: Path, special: Iterable[int]) -> Vocabulary:
         """Reads `vocabulary.arrow`."""
         try:
-            if path.exists() and not path.is_file():
-                raise OSError("it is no regular file")
-            with pa.memory_map(str(path)) as source:
+            with pa.memory_map(str(regular(path))) as source:
                 column = pa.ipc.open_file(source).read_all()["bytes"]
                 column.validate(full=True)
                 return cls(column.cast(pa.binary()).to_pylist(), special)

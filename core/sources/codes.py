@@ -68,6 +68,11 @@ class Sparse:
         begin, end = np.searchsorted(self.positions, [position, position + 1])
         return self.features[begin:end].astype(np.int64), self.values[begin:end]
 
+    def entries(self, where: Where) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """(feature, value) of all that is active among the tokens `where`, by token and then by feature."""
+        kept = where[self.positions]
+        return self.features[kept].astype(np.int64), self.values[kept]
+
     def parts(self, lengths: Sequence[int]) -> Iterator[Sparse]:
         """Those of several texts one after another, taken apart: copies, so that one does not keep the others."""
         for end, length in zip(np.cumsum(lengths), lengths, strict=True):
@@ -117,6 +122,12 @@ class Dense:
         """(features, values) of one token."""
         features = np.flatnonzero(self.values[position])
         return features, self.values[position, features]
+
+    def entries(self, where: Where) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """(feature, value) of all that is not 0 among the tokens `where`, by token and then by feature."""
+        some = self.values[where]
+        rows, features = np.nonzero(some)
+        return features, some[rows, features]
 
     def parts(self, lengths: Sequence[int]) -> Iterator[Dense]:
         """Those of several texts one after another, taken apart: copies, so that one does not keep the others."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.catalog.manifest import WeightsSpec
@@ -58,6 +58,16 @@ class Dictionary(Protocol):
 
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """Values of all features, float32."""
+        ...
+
+    def values(self, x: Float[Tensor, "n d_in"], indices: Int[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """Values of some features, float32."""
+        ...
+
+    def written(
+        self, x: Float[Tensor, "n d_in"], change: Float[Tensor, "n k"], indices: Int[Tensor, " k"]
+    ) -> Float[Tensor, "n d_out"]:
+        """What comes out more where the values of some features on x change by so much."""
         ...
 
 

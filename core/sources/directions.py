@@ -12,7 +12,7 @@ import hashlib
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.catalog.manifest import WeightsSpec
@@ -52,6 +52,18 @@ class Directions:
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """The products x · direction, float32."""
         return x.float() @ self._rows.T
+
+    @torch.no_grad()
+    def values(self, x: Float[Tensor, "n d_in"], indices: Int[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """The products of some directions."""
+        return x.float() @ self._rows[indices].T
+
+    @torch.no_grad()
+    def written(
+        self, x: Float[Tensor, "n d_in"], change: Float[Tensor, "n k"], indices: Int[Tensor, " k"]
+    ) -> Float[Tensor, "n d_out"]:
+        """The rows times the changes."""
+        return change @ self._rows[indices]
 
 
 def load_directions(spec: WeightsSpec, hook: str | None, device: str) -> Directions:

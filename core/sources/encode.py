@@ -14,6 +14,7 @@ Cost: one product over the encoder, a look at each of its results, and some hund
 from __future__ import annotations
 
 import threading
+import weakref
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from numba import prange
 from torch import Tensor
 
 from core.kernel import F32, Bool, compiled, no_type_check
+from core.models.loading import LoadedModel
 from core.sources.codes import Codes, Dense, Sparse, sparse
 from core.sources.dictionary import Dictionary
 from core.sources.sae import Sae
@@ -36,8 +38,10 @@ ROUND = 2.0**-8
 class Encoder:
     """A source and what is kept beside its weights to encode quickly."""
 
-    def __init__(self, source: Dictionary) -> None:
+    def __init__(self, source: Dictionary, model: LoadedModel | None = None) -> None:
+        """`model`: whose own weights the source's are, if it is neurons."""
         self.source = source
+        self.part_of = weakref.ref(model) if model is not None and source.kind == "neurons" else None
         screened = isinstance(source, Sae) and source.architecture in SCREENED and half_is_fast(source)
         self._screen = Screen(source) if isinstance(source, Sae) and screened else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import BadConfig
@@ -70,3 +70,15 @@ class Neurons:
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """The identity."""
         return x.float()
+
+    @torch.no_grad()
+    def values(self, x: Float[Tensor, "n d_in"], indices: Int[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """The identity, at some neurons."""
+        return x[:, indices].float()
+
+    @torch.no_grad()
+    def written(
+        self, x: Float[Tensor, "n d_in"], change: Float[Tensor, "n k"], indices: Int[Tensor, " k"]
+    ) -> Float[Tensor, "n d_out"]:
+        """The rows times the changes."""
+        return change @ self._rows[indices]

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import BadConfig
@@ -59,6 +59,7 @@ class Sae:
         self.sha256 = sha256
         self.sae = _own(sae)
         stateful = sae.cfg.normalize_activations in _LEAVE
+        self._scales = stateful or getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
         self._lock = threading.Lock() if stateful else nullcontext()  # guards what SAELens leaves on `sae`
 
     @property
@@ -91,6 +92,32 @@ class Sae:
             found: Tensor = self.sae.process_sae_in(x)
             self._forget()
         return found
+
+    @torch.no_grad()
+    def values(self, x: Float[Tensor, "n d_in"], indices: Int[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """`encode` at some features; from their columns alone where features do not compete."""
+        if self.architecture not in ("standard", "jumprelu"):
+            return self.encode(x)[:, indices]
+        pre = self.process(x) @ self.sae.W_enc[:, indices] + self.sae.b_enc[indices]
+        acts: Tensor = self.sae.activation_fn(pre)
+        if self.architecture == "jumprelu":
+            acts = acts * (pre > self.sae.threshold[indices])
+        return acts.float()
+
+    @torch.no_grad()
+    def written(
+        self, x: Float[Tensor, "n d_in"], change: Float[Tensor, "n k"], indices: Int[Tensor, " k"]
+    ) -> Float[Tensor, "n d_out"]:
+        """What `decode` gives more for x where the values of some features change by so much."""
+        if not self._scales:
+            return change @ self.W_dec[indices].float()
+        full = torch.zeros(2, len(x), self.width, dtype=self.sae.dtype, device=x.device)
+        full[0][:, indices] = change.to(full.dtype)
+        with self._lock:
+            self.sae.process_sae_in(x)  # leaves what `decode` scales by
+            more, none = self.sae.decode(full).float()
+            self._forget()
+        return more - none
 
     @torch.no_grad()
     def reconstruct(

@@ -83,14 +83,27 @@ class Rarity:
 
     def share(self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
         """Of all counted tokens, between 0 and 1 and neither: what was never seen is counted as seen once."""
-        return (self.at_least(features, values) + 1) / (self.tokens + 1)
+        return self._share(self.at_least(features, values))
 
     def percentile(
         self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]
     ) -> Float64[np.ndarray, " n"]:
         """The share of a feature's active tokens (of all, if it is dense) on which it is weaker."""
+        return self._percentile(features, self.at_least(features, values))
+
+    def ranks(
+        self, features: Int64[np.ndarray, " n"], values: Float32[np.ndarray, " n"]
+    ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+        """(percentile, share), from one look at the values."""
+        counts = self.at_least(features, values)
+        return self._percentile(features, counts), self._share(counts)
+
+    def _share(self, counts: F64) -> F64:
+        return (counts + 1) / (self.tokens + 1)
+
+    def _percentile(self, features: I64, counts: F64) -> F64:
         every = np.full(len(features), float(self.tokens)) if self._signed else self.active[features]
-        return 1 - np.minimum(self.at_least(features, values), every) / np.maximum(every, 1)
+        return 1 - np.minimum(counts, every) / np.maximum(every, 1)
 
     def _both_sides(self, features: I64, sizes: F32, counts: F64) -> None:
         """Adds the tokens with a value of at least such a size, above zero and below."""

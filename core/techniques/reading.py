@@ -10,22 +10,24 @@ or long texts only so many are at work together that `PLACES` activations are he
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import BadConfig, BadInput
+from core.errors import BadConfig, BadInput, Busy, WorkbenchError
 from core.models.cache import Arrays, Cache, ids_of, name_of
 from core.models.capture import capture, pad
 from core.models.loading import LoadedModel
 from core.models.memory import no_room, ran_out
 from core.models.pool import Slot
 from core.models.turns import Turns
-from core.records import SourceKey
+from core.records import SourceKey, Step, Tell
 from core.sources.codes import Codes, Dense, Sparse
 from core.sources.encode import Encoder
 
@@ -35,8 +37,14 @@ PLACES = 2**16
 """Activations, one a token and source, that are held at once (each some kilobytes); one text may need more."""
 
 Ids = tuple[int, ...]
+Hidden = dict[tuple[str, Ids], Tensor]
+"""Activations, [tokens, d], by hook and text."""
 Found = dict[SourceKey, Codes]
 """The codes of one text."""
+Tried = dict[SourceKey, Codes | WorkbenchError]
+"""The same, or why there are none."""
+Lost = dict[SourceKey, WorkbenchError]
+"""Sources that cannot be read, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,49 @@ class Wanted:
         return len(self.ids) * len(self.sources)
 
 
+class Asked:
+    """One request's texts, and how far it is."""
+
+    def __init__(self, texts: Sequence[Wanted], tell: Tell | None) -> None:
+        self.texts = tuple(texts)
+        self._tell = tell
+        self._step = Step(
+            doing="reading", of=sum(len(one.sources) for one in texts), tokens=sum(len(one.ids) for one in texts),
+            sources=len({key for one in texts for key in one.sources}),
+        )  # fmt: skip
+        self._begun = False
+
+    def begin(self) -> None:
+        """It is at work now, or once more: with others it failed by them."""
+        self._begun, self._step = True, replace(self._step, what="", done=0)
+        self._told(self._step)
+
+    def wait(self, before: int) -> None:
+        """So many are to be done first."""
+        if not self._begun:
+            self._told(Step(doing="waiting", before=before))
+
+    def load(self, what: str) -> None:
+        """Something that was let go has to be loaded again first."""
+        self._told(Step(doing="loading", what=what))
+
+    def read(self, what: str, texts: int) -> None:
+        """A source has read so many more of its texts."""
+        self._step = replace(self._step, what=what, done=self._step.done + texts)
+        self._told(self._step)
+
+    def _told(self, step: Step) -> None:
+        if self._tell is not None:
+            with contextlib.suppress(Exception):  # one listener's fault is not the others'
+                self._tell(step)
+
+
 class Reader:
     """Reads texts with one model and its sources. Safe to share between threads."""
 
     def __init__(self, model: Slot[LoadedModel], encoder: Callable[[SourceKey], Slot[Encoder]], cache: Cache) -> None:
         self._model, self._encoder, self._cache = model, encoder, cache
-        self.turns: Turns[tuple[Wanted, ...], list[Found]] = Turns(self._read)
+        self.turns: Turns[Asked, list[Tried]] = Turns(self._read)
         self._names: dict[SourceKey, tuple[Slot[Encoder], tuple[str, str, str]]] = {}
 
     def __call__(
@@ -66,24 +111,56 @@ class Reader:
         sources: Sequence[SourceKey],
         *,
         patience: float = 60.0,
-        tell: Callable[[int], None] | None = None,
+        tell: Tell | None = None,
+        lost: Lost | None = None,
     ) -> list[Found]:
-        """The codes of each text in each source; `tell` gets the number of jobs before this one while it waits.
+        """The codes of each text in each source.
+
+        `tell` gets each step. `lost` takes the sources that cannot be read, with the reason; they are in no text's
+        codes then. Without it the first of them is an error.
 
         Raises:
             Busy: it waited too long, or memory ran out.
+            NotAvailable: the weights of the model or of a source are gone.
             BadConfig: what the model or a source gives is no finite number.
         """
-        found = {ids: self._known(ids, sources) for ids in map(tuple, texts)}
-        jobs = tuple(
+        failed: Lost = {}
+        there = self._there(sources, tell, failed)
+        found: dict[Ids, Found] = {ids: self._known(ids, there) for ids in map(tuple, texts)}
+        jobs = [
             Wanted(ids, missing)
             for ids, known in found.items()
-            if (missing := tuple(key for key in sources if key not in known))
-        )
+            if (missing := tuple(key for key in there if key not in known))
+        ]
         if jobs:
-            for job, made in zip(jobs, self.turns(jobs, patience=patience, tell=tell), strict=True):
-                found[job.ids] |= made
-        return [found[tuple(ids)] for ids in texts]
+            asked = Asked(jobs, tell)
+            for job, tried in zip(jobs, self.turns(asked, patience=patience, tell=asked.wait), strict=True):
+                for key, one in tried.items():
+                    if isinstance(one, WorkbenchError):
+                        failed[key] = one
+                    else:
+                        found[job.ids][key] = one
+        if failed and lost is None:
+            error = next(iter(failed.values()))
+            raise type(error)(str(error)) from None  # its own error each, who were read together
+        if lost is not None:
+            lost |= failed
+        return [{key: one for key, one in found[tuple(ids)].items() if key not in failed} for ids in texts]
+
+    def _there(self, sources: Sequence[SourceKey], tell: Tell | None, failed: Lost) -> list[SourceKey]:
+        """The sources that are known by their weights, which are loaded where they never were."""
+        there = []
+        for n, key in enumerate(sources):
+            try:
+                if tell is not None and not self._is_known(key):
+                    tell(Step(doing="loading", what=str(key), done=n, of=len(sources)))
+                self._identity(key)
+                there.append(key)
+            except Busy:
+                raise
+            except WorkbenchError as error:
+                failed[key] = error
+        return there
 
     def _known(self, ids: Ids, sources: Iterable[SourceKey]) -> Found:
         """What the cache has of one text."""
@@ -101,14 +178,15 @@ class Reader:
         hook, kind, sha256 = self._identity(key)
         return name_of("codes", self._hidden_name(hook, ids), kind, sha256)
 
+    def _is_known(self, key: SourceKey) -> bool:
+        held = self._names.get(key)
+        return held is not None and held[0] is self._encoder(key)
+
     def _identity(self, key: SourceKey) -> tuple[str, str, str]:
         """(hook, kind, weights) of a source; known without its weights once they were loaded."""
-        slot = self._encoder(key)
-        held = self._names.get(key)
-        if held is None or held[0] is not slot:
+        if not self._is_known(key):
             self._loaded(key)
-            held = self._names[key]
-        return held[1]
+        return self._names[key][1]
 
     def _loaded(self, key: SourceKey) -> Encoder:
         """The source with its weights, and known by these: they may be others than when it was loaded last."""
@@ -121,45 +199,70 @@ class Reader:
     # -- the work ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _read(self, jobs: Sequence[tuple[Wanted, ...]]) -> list[list[Found]]:
+    def _read(self, jobs: Sequence[Asked]) -> list[list[Tried]]:
         try:
-            some = _shares([wanted for job in jobs for wanted in job])
-            made = iter([found for share in some for found in self._together(share)])
-            return [[next(made) for _ in job] for job in jobs]
+            for job in jobs:
+                job.begin()
+            some = _shares([(wanted, job) for job in jobs for wanted in job.texts])
+            made = iter([tried for share in some for tried in self._together(share)])
+            return [[next(made) for _ in job.texts] for job in jobs]
         except Exception as error:
             if not ran_out(error):
                 raise
         self._model.starved()  # when the error and what its frames hold are gone
         raise no_room()
 
-    def _together(self, jobs: Sequence[Wanted]) -> list[Found]:
+    def _together(self, share: Sequence[tuple[Wanted, Asked]]) -> list[Tried]:
         """The codes of every text; each encoder is read once for all texts that want it."""
         asking: dict[SourceKey, dict[Ids, None]] = {}
-        for job in jobs:
-            for key in job.sources:
-                asking.setdefault(key, {})[job.ids] = None
+        telling: dict[SourceKey, list[Asked]] = {}
         hooks: dict[Ids, set[str]] = {}
-        for key, texts in asking.items():
-            for ids in texts:
-                hooks.setdefault(ids, set()).add(self._identity(key)[0])
+        for wanted, job in share:
+            for key in wanted.sources:
+                asking.setdefault(key, {})[wanted.ids] = None
+                telling.setdefault(key, []).append(job)
+                hooks.setdefault(wanted.ids, set()).add(self._names[key][1][0])
         hidden = self._hidden(hooks)
-        made: dict[tuple[SourceKey, Ids], Codes] = {}
+        made: dict[tuple[SourceKey, Ids], Codes | WorkbenchError] = {}
         for key, texts in asking.items():
-            encoder = self._loaded(key)
-            rows = [hidden[encoder.source.hook, ids] for ids in texts]
-            codes = encoder(torch.cat(rows))
-            if not np.isfinite(codes.values).all():
-                raise BadConfig(f"The values of {key} are no finite numbers on this text: its weights are too large.")
-            each: Iterator[Codes] = codes.parts([len(row) for row in rows])
-            for ids, part in zip(texts, each, strict=True):
+            try:
+                made |= self._encoded(key, list(texts), hidden, telling[key])
+            except Busy:
+                raise
+            except WorkbenchError as error:  # of those who want this source, and of nobody else
+                made |= dict.fromkeys(((key, ids) for ids in texts), error.with_traceback(None))
+            for job, count in Counter(telling[key]).items():
+                job.read(key.source_id, count)
+        return [{key: made[key, wanted.ids] for key in wanted.sources} for wanted, _ in share]
+
+    def _encoded(
+        self, key: SourceKey, texts: Sequence[Ids], hidden: Hidden, telling: Iterable[Asked]
+    ) -> dict[tuple[SourceKey, Ids], Codes | WorkbenchError]:
+        """The codes of some texts in one source; raises what keeps it from being loaded."""
+        if self._encoder(key).value is None:
+            for job in telling:
+                job.load(str(key))
+        encoder = self._loaded(key)
+        hook = encoder.source.hook
+        if any((hook, ids) not in hidden for ids in texts):  # its weights changed meanwhile, and where they belong
+            hidden = self._hidden({ids: {hook} for ids in texts})
+        rows = [hidden[hook, ids] for ids in texts]
+        codes = encoder(torch.cat(rows))
+        made: dict[tuple[SourceKey, Ids], Codes | WorkbenchError] = {}
+        each: Iterator[Codes] = codes.parts([len(row) for row in rows])
+        for ids, part in zip(texts, each, strict=True):
+            if np.isfinite(part.values).all():
                 self._cache.put(self._codes_name(key, ids), _arrays(part))
                 made[key, ids] = part
-        return [{key: made[key, job.ids] for key in job.sources} for job in jobs]
+            else:
+                said = f"The values of {key} are no finite numbers on this text: its weights are too large."
+                made[key, ids] = BadConfig(said)
+        return made
 
-    def _hidden(self, wanted: dict[Ids, set[str]]) -> dict[tuple[str, Ids], Tensor]:
+    def _hidden(self, wanted: dict[Ids, set[str]]) -> Hidden:
         """Activations at hooks, [tokens, d], from the cache or from passes over the texts that lack them."""
         model = self._model.get()
-        found: dict[tuple[str, Ids], Tensor] = {}
+        found: Hidden = {}
         missing: dict[Ids, set[str]] = {}
         for ids, hooks in wanted.items():
             for hook in hooks:
@@ -194,15 +297,15 @@ def _passes(texts: Iterable[Ids]) -> Iterator[list[Ids]]:
         yield batch
 
 
-def _shares(texts: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+def _shares(texts: Sequence[tuple[Wanted, Asked]]) -> Iterator[list[tuple[Wanted, Asked]]]:
     """Texts to be read together, in their order."""
-    share: list[Wanted] = []
+    share: list[tuple[Wanted, Asked]] = []
     places = 0
-    for wanted in texts:
+    for wanted, job in texts:
         if share and places + wanted.places > PLACES:
             yield share
             share, places = [], 0
-        share.append(wanted)
+        share.append((wanted, job))
         places += wanted.places
     if share:
         yield share

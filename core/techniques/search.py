@@ -1,14 +1,16 @@
 """Which features a text activates, over many sources: ranked, filtered and counted.
 
 Works on codes and on what the build knows of each feature; no model is run here, so another order, filter or page of
-the same text costs no pass. A feature's score is its measure at its strongest token, or summed over the chosen tokens:
+the same text costs no pass. A feature's score is its measure at its strongest token, or the sum of its measures at
+every token that is looked at and on which it is active. These are the chosen tokens, or else all but special ones:
 
 - value: as it is. Layers differ in scale (late ones are larger), so that it favours some.
 - fraction: of the feature's own largest value on the build's texts.
 - percentile: the share of the feature's active tokens on which it is weaker.
 - surprise: -log10 of the share of all tokens on which it is as strong: how rare so strong an activation is.
 
-Ties go to the larger fraction, then by source and index. Cost: some milliseconds for ten thousand activations.
+Ties go to the larger fraction, then by source and index. Cost: some milliseconds for ten thousand activations; a sum
+looks at each of them and not only at the features' strongest.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Asked:
 
     measure: Measure = "value"
     combine: Combine = "max"
+    """The strongest token, or the sum over all that are looked at."""
     positions: tuple[int, ...] = ()
     """Tokens to look at; all if there are none."""
     densest: float | None = None
@@ -140,16 +143,24 @@ def _rank(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) ->
     if asked.densest is not None:
         kept = facts.density[features] <= asked.densest
         features, values, positions = features[kept], values[kept], positions[kept]
-    if asked.combine == "sum" and asked.positions:
-        scores = np.zeros(len(features))
-        for at in codes.of(features)[:, where].T:
-            there = np.flatnonzero(at)
-            scores[there] += facts.measured(asked.measure, features[there], at[there])
+    if asked.combine == "sum":
+        scores = _sums(facts, codes, where, asked)[features]
     else:
         scores = facts.measured(asked.measure, features, values)
     fractions = facts.fraction(features, values)
     order = np.lexsort((features, -fractions, -scores))
     return _Ranked(features[order], values[order], positions[order], scores[order], fractions[order])
+
+
+def _sums(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) -> Float64[np.ndarray, " width"]:
+    """Of each feature the sum of its measures at the tokens where it is looked; of those left out as dense, 0."""
+    features, values = codes.entries(where)
+    if asked.densest is not None:
+        kept = facts.density[features] <= asked.densest
+        features, values = features[kept], values[kept]
+    measures = facts.measured(asked.measure, features, values)
+    sums: Float64[np.ndarray, " width"] = np.bincount(features, measures, minlength=codes.width)
+    return sums
 
 
 def _merged(ranked: Sequence[_Ranked], most: int) -> list[tuple[int, int]]:
@@ -177,8 +188,8 @@ def _hits(
             continue
         features, values = ranked[n].features[places], ranked[n].values[places]
         strips = codes[facts].of(features)
-        percentiles = facts.rarity.percentile(features, values)
-        surprises = -np.log10(facts.rarity.share(features, values))
+        percentiles, shares = facts.rarity.ranks(features, values)
+        surprises = -np.log10(shares)
         key = facts.record.key
         for i, place in enumerate(places):
             position, feature = int(ranked[n].positions[place]), int(features[i])

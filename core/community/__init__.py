@@ -1,0 +1,1 @@
+"""What people keep: runs and directions of their own, so far."""

@@ -1,0 +1,215 @@
+"""Steering over a workbench's sources: from keys to dictionaries, from an ask to a run, and what is kept of it.
+
+`core.workbench` is the door to it. Features come from sources here, directions from `core.community.local`. A run that
+is kept is known by a hash of all that it depends on (the ask, the model's and the sources' weights), so that the same
+ask finds it again without a pass. At most `Settings.generations` runs are at work at once; the others wait in line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.detached import detached
+from core.errors import BadConfig, BadInput, NotFound
+from core.models.line import Line
+from core.records import FeatureKey, Push, PushRecord, SteerAsk, SteerRecord, SweepRecord, Tell, VectorRecord, Watched
+from core.techniques.asked import check, check_factors
+
+if TYPE_CHECKING:
+    from core.community.local import Local
+    from core.models.loading import LoadedModel
+    from core.sources.dictionary import Dictionary
+    from core.techniques.steer import WatchedFeature
+    from core.techniques.steering import Part
+    from core.workbench import Workbench
+
+LABEL = 120
+"""Characters of a direction's label."""
+LARGEST = 1e30
+
+
+class Steerer:
+    """Runs asks. Safe to share between threads."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self.line = Line(bench.settings.generations)
+
+    @property
+    def _kept(self) -> Local:
+        return self._bench._kept
+
+    def runs(self, ask: SteerAsk, *, keep: bool, tell: Tell | None) -> Iterator[SteerRecord]:
+        """The record of a run as it grows; see `Workbench.steering`."""
+        check(ask, self._bench.settings)
+        return detached(lambda: self._runs(ask, keep, tell))
+
+    def _runs(self, ask: SteerAsk, keep: bool, tell: Tell | None) -> Iterator[SteerRecord]:
+        from core.techniques.steer import steer
+
+        with ExitStack() as stack:
+            slot = self._bench._model_slot(ask.model_id)
+            model = stack.enter_context(slot.held())
+            parts, pushes = self._parts(ask.pushes, stack)
+            watched = self._watched(ask.watch, stack)
+            name = run_name(ask, model, parts)
+            saved = self._kept.run(name) if keep else None
+            if saved is not None:
+                yield saved
+                return
+            stack.enter_context(self.line.place(self._bench.settings.patience, tell))
+            for record in steer(ask, model, slot.lock, parts, pushes, watched):
+                if keep and record.done:
+                    record = replace(record, run=name)
+                    self._kept.keep_run(record)
+                yield record
+
+    def sweep(self, ask: SteerAsk, factors: Sequence[float], tell: Tell | None) -> SweepRecord:
+        """See `Workbench.sweep`."""
+        from core.techniques.steer import sweep
+
+        check(ask, self._bench.settings)
+        check_factors(factors)
+        with ExitStack() as stack:
+            slot = self._bench._model_slot(ask.model_id)
+            model = stack.enter_context(slot.held())
+            parts, pushes = self._parts(ask.pushes, stack)
+            stack.enter_context(self.line.place(self._bench.settings.patience, tell))
+            return sweep(ask, factors, model, slot.lock, parts, pushes)
+
+    # -- directions ----------------------------------------------------------------------------------------------------
+
+    def new_vector(
+        self, model_id: str, hook: str, values: Sequence[float], features: Sequence[Push], label: str, strength: float
+    ) -> VectorRecord:
+        """See `Workbench.new_vector`."""
+        if bool(values) == bool(features):
+            raise BadInput("Give the numbers of a direction, or the features whose sum it is.")
+        if len(label) > LABEL:
+            raise BadInput(f"The label is too long: {len(label)} characters, and at most {LABEL}.")
+        if not math.isfinite(strength):
+            raise BadInput("The strength is no finite number.")
+        if features:
+            hook, values = self._sum(model_id, features)
+        self._check_vector(model_id, hook, values)
+        record = VectorRecord(
+            key=vector_key(model_id, hook, values), label=label.strip() or "a direction", hook=hook,
+            values=tuple(np.asarray(values, np.float32).tolist()), strength=strength,
+            made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )  # fmt: skip
+        self._kept.keep_vector(record)
+        return record
+
+    def _sum(self, model_id: str, features: Sequence[Push]) -> tuple[str, list[float]]:
+        """(hook, numbers) of a weighted sum of decoder rows."""
+        check(SteerAsk(model_id=model_id, pushes=tuple(features)), self._bench.settings)
+        with ExitStack() as stack:
+            parts, _ = self._parts(features, stack)
+            hooks = sorted({part.source.hook_out for part in parts})
+            if len(hooks) > 1:
+                raise BadInput(f"These features write at different places ({', '.join(hooks)}): they have no sum.")
+            total = sum(part.strength * part.source.W_dec[part.index].float() for part in parts)
+            return hooks[0], total.tolist()  # type: ignore[union-attr]  # there is at least one
+
+    def _check_vector(self, model_id: str, hook: str, values: Sequence[float]) -> None:
+        """Raises `BadInput` for numbers that are no direction at this hook."""
+        import torch
+
+        from core.models.capture import capture
+
+        if not all(map(math.isfinite, values)) or max(map(abs, values)) > LARGEST:
+            raise BadInput(f"The direction has numbers that are not finite, or larger than {LARGEST:g}.")
+        if not any(np.asarray(values, np.float32)):
+            raise BadInput("The direction is 0 everywhere, so it points nowhere.")
+        slot = self._bench._model_slot(model_id)
+        model = slot.get()
+        try:
+            with slot.lock:
+                width = capture(model, torch.zeros(1, 1, dtype=torch.int64), [hook])[hook].shape[-1]
+        except BadConfig as error:
+            raise BadInput(str(error)) from error
+        if width != len(values):
+            raise BadInput(f"The direction has {len(values):,} numbers, and {hook} of {model_id} has {width:,}.")
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    def _parts(self, pushes: Sequence[Push], stack: ExitStack) -> tuple[list[Part], tuple[PushRecord, ...]]:
+        from core.techniques.steering import Part
+
+        parts, records = [], []
+        for push in pushes:
+            vector = self._kept.vector(push.key)
+            if vector is None:
+                part = Part(self._encoder(push.key, stack), push.key.index, push.strength)
+                maximum, label = self._known(push.key)
+            else:
+                part = Part(direction(vector, self._bench.settings.device), 0, push.strength)
+                maximum, label = None, vector.label
+            norm = float(part.source.W_dec[part.index].float().norm())
+            parts.append(part)
+            records.append(
+                PushRecord(
+                    key=push.key, strength=push.strength, maximum=maximum, label=label, hook=part.source.hook_out,
+                    norm=norm,
+                )
+            )  # fmt: skip
+        return parts, tuple(records)
+
+    def _encoder(self, key: FeatureKey, stack: ExitStack) -> Dictionary:
+        source = self._bench.source(key.source)
+        if key.index >= source.width:
+            raise NotFound(f"{key.source} has features 0 to {source.width - 1}; there is no {key.index}.")
+        return stack.enter_context(self._bench._source_slot(source).held()).source
+
+    def _known(self, key: FeatureKey) -> tuple[float | None, str]:
+        """(the feature's largest value, its name), as far as the source has dashboards."""
+        source = self._bench.source(key.source)
+        if "dashboards" not in source.has:
+            return None, ""
+        facts = self._bench._facts_of(source)
+        return float(facts.maximum[key.index]), facts.label(key.index)
+
+    def _watched(self, keys: Sequence[FeatureKey], stack: ExitStack) -> list[WatchedFeature]:
+        from core.techniques.generate import Watch
+
+        return [
+            (
+                Watch(self._encoder(key, stack), key.index),
+                Watched(key=key, label=self._known(key)[1], before=(), after=()),
+            )
+            for key in keys
+        ]
+
+
+def run_name(ask: SteerAsk, model: LoadedModel, parts: Sequence[Part]) -> str:
+    """The name of a run: 20 hexadecimal digits of a hash of all that it depends on."""
+    known = (
+        asdict(ask), model.sha256, model.settings_sha256, model.dtype, [part.source.sha256 for part in parts],
+    )  # fmt: skip
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def direction(vector: VectorRecord, device: str) -> Dictionary:
+    """A direction as a dictionary of one row."""
+    import torch
+
+    from core.sources.directions import Directions
+
+    return Directions(torch.tensor([vector.values], device=device), vector.hook)
+
+
+def vector_key(model_id: str, hook: str, values: Sequence[float]) -> FeatureKey:
+    """A direction's key: the layer and place of its hook, and a number of eight digits that its values give."""
+    _, layer, *place = hook.split(".")
+    name = "-".join(part.removeprefix("hook_").replace("_", "-") for part in place)
+    digest = hashlib.sha256(np.asarray(values, np.float32).tobytes() + hook.encode()).digest()
+    return FeatureKey(model_id, f"{int(layer)}-vectors-{name}", int.from_bytes(digest[:6], "big") % 10**8)

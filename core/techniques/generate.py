@@ -1,0 +1,209 @@
+"""A default and a steered text side by side, one token at a time, and what steering does to the prompt itself.
+
+Both are rows of one batch with a key-value cache, so that the weights are read once for both. What is drawn depends on
+the seed and the step alone (core.techniques.sampling). Each token has its log-probability under the model that wrote it
+and, `SCORED` tokens at a time, under the other one after the same text: the difference is what steering did to that
+token. Where the two prompts differ (chats that went different ways) each has a batch of its own, and there are no such
+scores.
+
+Cost: a pass a token for both, and a pass over every `SCORED` tokens of both for the scores. The model's lock is held a
+pass at a time, so that tests and searches go on in between.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.models.capture import per_token
+from core.models.loading import LoadedModel
+from core.models.plain import Change, Runner, plain_of
+from core.records import Effect, Likely, Shift, SteeredText, Token, Watched, Written
+from core.sources.dictionary import Dictionary
+from core.techniques.sampling import Sampling
+from core.techniques.steering import Aim, Steering
+
+SCORED = 16
+"""Tokens after which both texts are scored under the other model."""
+SHIFTS = 12
+"""Tokens that gain most, and that lose most."""
+
+Lock = AbstractContextManager[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A feature whose values on the prompt are compared."""
+
+    source: Dictionary
+    index: int
+
+
+class Batch:
+    """Rows that are generated together, one steering each."""
+
+    def __init__(self, model: LoadedModel, lock: Lock, steering: Steering, aim: Aim, also: Sequence[str] = ()) -> None:
+        self._model, self._lock, self._steering, self._aim = model, lock, steering, aim
+        with lock:
+            self._runner: Runner = plain_of(model).runner(sorted({*steering.hooks, *also}))
+        self._cache: Any = None
+
+    def read(
+        self, ids: Sequence[int], rows: int, watch: Sequence[str] = ()
+    ) -> tuple[Float[Tensor, "rows vocab"], dict[str, Float[Tensor, "rows pos d"]]]:
+        """Reads the prompt: (logits of what follows it, the activations at the hooks of `watch` as steered)."""
+        special = [i in self._model.vocabulary.special for i in ids]
+        at = torch.tensor([self._aim.prompt(special)] * rows)
+        seen: dict[str, Tensor] = {}
+        batch = torch.tensor([list(ids)] * rows)
+        changes = dict(self._steering.changes(at))
+        for hook in watch:
+            changes[hook] = _seeing(changes.get(hook), batch, hook, seen)
+        return self._pass(batch, changes)[:, -1], seen
+
+    def go_on(self, ids: Sequence[Sequence[int]], *, every: bool = False) -> Float[Tensor, "rows some vocab"]:
+        """Logits after more tokens of each row: after the last, or after every one."""
+        batch = torch.tensor(ids)
+        at = torch.full(batch.shape, self._aim.generated)
+        return self._pass(batch, self._steering.changes(at), every=every)
+
+    def twin(self) -> Batch:
+        """Another one that has read the same and goes on by itself."""
+        other = copy.copy(self)
+        other._cache = copy.deepcopy(self._cache)
+        return other
+
+    def _pass(self, batch: Tensor, changes: Mapping[str, Change], *, every: bool = False) -> Tensor:
+        with self._lock:
+            logits, self._cache = self._runner.pass_(batch, changes, self._cache, every=every)
+        return logits
+
+
+def _seeing(before: Change | None, ids: Tensor, hook: str, seen: dict[str, Tensor]) -> Change:
+    """Keeps what passes at a hook, after it was steered."""
+
+    def change(x: Tensor) -> Tensor | None:
+        new = None if before is None else before(x)
+        seen[hook] = per_token(x if new is None else new, ids, hook).float().clone()
+        return new
+
+    return change
+
+
+@dataclass(slots=True)
+class Text:
+    """A text as it grows."""
+
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    top: list[list[tuple[int, float]]] = field(default_factory=list)
+    other: list[float] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, token: int, logits: Float[Tensor, " vocab"], alternatives: int) -> None:
+        """A token that was drawn where these were the logits."""
+        logprobs = logits.log_softmax(-1)
+        self.ids.append(token)
+        self.logprobs.append(float(logprobs[token]))
+        best = logprobs.topk(min(alternatives, len(logprobs)))
+        self.top.append(list(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
+
+    def record(self, model: LoadedModel) -> SteeredText:
+        """The text so far."""
+        drawn = model.vocabulary.draw(self.ids)
+        alone: Callable[[int], Token] = model.vocabulary.alone
+        return SteeredText(
+            text=model.vocabulary.text(self.ids),
+            tokens=tuple(
+                Written(
+                    token, self.logprobs[n], self.other[n] if n < len(self.other) else None,
+                    tuple(Likely(alone(i), p) for i, p in self.top[n]),
+                )
+                for n, token in enumerate(drawn)
+            ),
+            ended=self.ended,
+        )  # fmt: skip
+
+
+def write(
+    batch: Batch, logits: Float[Tensor, "rows vocab"], texts: Sequence[Text], sampling: Sampling, *,
+    length: int, ends: Sequence[int], alternatives: int,
+) -> Iterator[None]:  # fmt: skip
+    """Lets each text of a batch grow by a token at a time, until all have ended or are `length` long."""
+    for step in range(length):
+        drawn = sampling(logits, [text.ids for text in texts], step)
+        for text, token, row in zip(texts, drawn, logits, strict=True):
+            if not text.ended:
+                text.add(token, row, alternatives)
+                text.ended = token in ends
+        yield
+        if all(text.ended for text in texts):
+            return
+        if step + 1 < length:
+            logits = batch.go_on([[token] for token in drawn])[:, -1]
+
+
+class Scores:
+    """The log-probability of each text's tokens under the other one's model, some at a time."""
+
+    def __init__(self, batch: Batch, logits: Float[Tensor, "2 vocab"], texts: tuple[Text, Text]) -> None:
+        self._batch, self._texts, self._done = batch, texts, 0
+        self._next = logits  # after all that was read: row 0 of the unsteered model, row 1 of the steered one
+
+    def look(self, *, last: bool) -> None:
+        """Scores what was written since, if it is enough or if no more comes."""
+        default, steered = self._texts
+        done, self._done = self._done, max(len(default.ids), len(steered.ids))
+        new = self._done - done
+        if new == 0 or (new < SCORED and not last):
+            self._done = done
+            return
+        pieces = [text.ids[done:] for text in (steered, default)]  # each is read by the other's model
+        rows = [piece + [0] * (new - len(piece)) for piece in pieces]
+        logits = self._batch.go_on(rows, every=True)
+        before = torch.cat([self._next[:, None], logits[:, :-1]], 1).log_softmax(-1)
+        self._next = logits[:, -1]
+        for text, piece, row in zip((steered, default), pieces, before, strict=True):
+            text.other += [float(row[n, token]) for n, token in enumerate(piece)]
+
+
+def effect(
+    model: LoadedModel,
+    logits: Float[Tensor, "2 vocab"],
+    seen: Mapping[str, Float[Tensor, "2 pos d"]],
+    watched: Sequence[tuple[Watch, Watched]],
+) -> Effect:
+    """What steering (row 1) did to the next token and to the watched features, against no steering (row 0)."""
+    logprobs = logits.double().log_softmax(-1)
+    before, after = logprobs.exp()
+    gain = after - before
+    order = gain.argsort(descending=True).tolist()
+
+    def shift(i: int) -> Shift:
+        return Shift(model.vocabulary.alone(i), float(before[i]), float(after[i]))
+
+    found = []
+    for watch, record in watched:
+        x = seen[watch.source.hook]
+        values = watch.source.values(x.flatten(0, 1), torch.tensor([watch.index], device=x.device)).reshape(2, -1)
+        both = values.tolist()
+        found.append(Watched(key=record.key, label=record.label, before=tuple(both[0]), after=tuple(both[1])))
+    return Effect(
+        gains=tuple(shift(i) for i in order[:SHIFTS] if gain[i] > 0),
+        losses=tuple(shift(i) for i in order[::-1][:SHIFTS] if gain[i] < 0),
+        divergence=divergence(logits[0], logits[1]),
+        watched=tuple(found),
+    )
+
+
+def divergence(unsteered: Float[Tensor, " vocab"], steered: Float[Tensor, " vocab"]) -> float:
+    """KL(steered ‖ unsteered), in nats."""
+    p, q = steered.double().log_softmax(-1), unsteered.double().log_softmax(-1)
+    return max(0.0, float((p.exp() * (p - q)).sum()))
