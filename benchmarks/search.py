@@ -28,7 +28,7 @@ import torch
 
 from benchmarks import shape
 from benchmarks.report import Row, main
-from core.models.capture import capture
+from core.models.plain import capture
 from core.settings import Settings
 from core.workbench import Workbench
 
@@ -57,6 +57,7 @@ def measure(quick: bool) -> Iterator[Row]:
             what=f"  the same, {tokens} tokens, against its floor",
             ours=taken[0], yardstick=taken[2], ratio=taken[0] / taken[2], unit="ms", budget=budgets[1],
         )  # fmt: skip
+    yield from _encoders(bench, texts(16), count)
     yield from _again(bench, texts, count)
     yield _clients(bench, texts)
 
@@ -164,6 +165,31 @@ def _floor(bench: Workbench) -> Job:
             torch.nn.functional.linear(found[hook][0].bfloat16(), half)
 
     return job
+
+
+def _encoders(bench: Workbench, text: str, count: int) -> Iterator[Row]:
+    """What screening in eight bits gives: the encoders alone, against their products in float32 and in bfloat16."""
+    model = bench._model_slot(MODEL).get()
+    hooks = [f"blocks.{n}.hook_resid_pre" for n in range(LAYERS)]
+    found = capture(model, torch.tensor([model.ids(text)]), hooks)
+    encoders = [bench._source_slot(bench.source(f"{MODEL}/{n}-res-jb")).get() for n in range(LAYERS)]
+    rows = [found[hook][0] for hook in hooks]
+    weights = [e.source.sae.W_enc.T for e in encoders]  # type: ignore[attr-defined]
+    halves = [w.bfloat16() for w in weights]
+    taken: list[list[float]] = [[], [], []]
+    for _ in range(count):
+        taken[0].append(_timed(lambda: [e(x, [0]) for e, x in zip(encoders, rows, strict=True)]))
+        for n, (kind, some) in enumerate(((torch.float32, weights), (torch.bfloat16, halves)), 1):
+            xs = [x.to(kind) for x in rows]
+            taken[n].append(_timed(lambda xs=xs, some=some: [
+                torch.nn.functional.linear(x, w) for x, w in zip(xs, some, strict=True)
+            ]))  # fmt: skip
+    ours, wide, half = map(statistics.median, taken)
+    for what, yardstick in (("float32", wide), ("bfloat16", half)):
+        yield Row(
+            what=f"{LAYERS} encoders, 16 tokens: exact codes, against the products alone in {what}",
+            ours=ours, yardstick=yardstick, ratio=ours / yardstick, unit="ms", budget="",
+        )  # fmt: skip
 
 
 def _again(bench: Workbench, texts: _Texts, count: int) -> Iterator[Row]:

@@ -16,14 +16,16 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.models.capture import capture, check_hooks, per_token, switch_on
+from core.models import capture as bridged
+from core.models.capture import check_hooks, per_token, switch_on
 from core.models.loading import LoadedModel
 
 Change = Callable[[Tensor], Tensor | None]
@@ -41,47 +43,46 @@ PROBE = 3
 class Plain:
     """A model's modules without the bridge, and where its hooks are. Use it under the model's lock."""
 
-    def __init__(self, model: LoadedModel) -> None:
-        self._model = model
+    def __init__(self, model: LoadedModel) -> None:  # and does not keep it, since the model keeps this
         made: dict[int, nn.Module] = {}
         self._plain = _unwrapped(model.bridge.original_model, made)
         self._sites = {id(point): site for point, site in _sites(model.bridge, made)}
         self._trusted: dict[str, bool] = {}
 
-    def runner(self, hooks: Sequence[str]) -> Runner:
+    def runner(self, model: LoadedModel, hooks: Sequence[str]) -> Runner:
         """What runs passes in which these hooks may be seen and changed.
 
         Raises:
             BadConfig: the model has no such hook.
         """
-        check_hooks(self._model, hooks)
-        switch_on(self._model.bridge, hooks)
-        plain = all(self._holds(hook) for hook in hooks)
-        whole = self._plain if plain else self._model.bridge.original_model
-        return Runner(whole, {hook: self._place(hook, plain) for hook in hooks}, self._model.device)
+        check_hooks(model, hooks)
+        switch_on(model.bridge, hooks)
+        plain = all(self._holds(model, hook) for hook in hooks)
+        whole = self._plain if plain else model.bridge.original_model
+        return Runner(whole, {hook: self._place(model, hook, plain) for hook in hooks}, model.device, plain)
 
-    def _place(self, hook: str, plain: bool) -> Place:
-        point = self._model.bridge.hook_dict[hook]
+    def _place(self, model: LoadedModel, hook: str, plain: bool) -> Place:
+        point = model.bridge.hook_dict[hook]
         in_place = hook.endswith(".hook_resid_mid")
         return Place(*self._sites[id(point)], in_place) if plain else Place(point, "point", in_place)
 
-    def _holds(self, hook: str) -> bool:
+    def _holds(self, model: LoadedModel, hook: str) -> bool:
         """Whether what passes at this hook's module is what the bridge shows there."""
         if hook not in self._trusted:
-            self._trusted[hook] = self._compare(hook)
+            self._trusted[hook] = self._compare(model, hook)
         return self._trusted[hook]
 
     @torch.no_grad()
-    def _compare(self, hook: str) -> bool:
-        site = self._sites.get(id(self._model.bridge.hook_dict[hook]))
+    def _compare(self, model: LoadedModel, hook: str) -> bool:
+        site = self._sites.get(id(model.bridge.hook_dict[hook]))
         if site is None:
             return False
-        ids = torch.arange(PROBE)[None].to(self._model.device)
+        ids = torch.arange(PROBE)[None].to(model.device)
         seen: list[Tensor] = []
-        runner = Runner(self._plain, {hook: Place(*site, False)}, self._model.device)
+        runner = Runner(self._plain, {hook: Place(*site, False)}, model.device, True)
         try:
             runner.pass_(ids, {hook: lambda x: seen.append(x.clone())})
-            (ours,), theirs = seen, capture(self._model, ids, [hook])[hook]
+            (ours,), theirs = seen, bridged.capture(model, ids, [hook])[hook]
             ours = per_token(ours, ids, hook)
         except Exception:  # whatever it is: the bridge does it then
             return False
@@ -95,6 +96,20 @@ def plain_of(model: LoadedModel) -> Plain:
         model.beside.append(Plain(model))
     found: Plain = model.beside[0]
     return found
+
+
+def capture(
+    model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
+) -> dict[str, Float[Tensor, "batch pos d"]]:
+    """`core.models.capture.capture`, sooner: without the bridge, and the pass ends at the last of the hooks.
+
+    A model in less than float32 goes by the bridge, as a build does: there the order of sums shows.
+    """
+    runner = plain_of(model).runner(model, hooks)
+    if model.dtype != "float32" or not runner.plain:
+        return bridged.capture(model, ids, hooks)
+    ids = ids.to(model.device)
+    return {hook: per_token(value, ids, hook) for hook, value in runner.see(ids).items()}
 
 
 class Place:
@@ -140,8 +155,10 @@ class Place:
 class Runner:
     """Passes through one model, with what was read before in a key-value cache."""
 
-    def __init__(self, whole: Any, places: Mapping[str, Place], device: torch.device) -> None:
+    def __init__(self, whole: Any, places: Mapping[str, Place], device: torch.device, plain: bool) -> None:
         self._whole, self._places, self._device = whole, places, device
+        self.plain = plain
+        """Whether passes go without the bridge."""
         keeps = "logits_to_keep" in inspect.signature(whole.forward).parameters
         self._last = {"logits_to_keep": 1} if keeps else {}
 
@@ -158,6 +175,27 @@ class Runner:
             )
         logits = out.logits if every else out.logits[:, -1:]
         return logits.float(), out.past_key_values
+
+    @torch.no_grad()
+    def see(self, ids: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
+        """What passes at every hook, in whatever shape it has there; the rest of the pass is left out."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(hook: str, x: Tensor) -> None:
+            seen[hook] = x
+            if len(seen) == len(self._places):
+                raise _Enough
+
+        with ExitStack() as stack:
+            for hook, place in self._places.items():
+                stack.enter_context(place.hooked(partial(keep, hook)))
+            with suppress(_Enough):
+                self._whole(ids, use_cache=False, **self._last)
+        return seen
+
+
+class _Enough(Exception):
+    """Raised within a pass when everything was seen."""
 
 
 def _unwrapped(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:

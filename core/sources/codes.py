@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
+from numpy.typing import NDArray
 
 Where: TypeAlias = Bool[np.ndarray, " tokens"]
 """The tokens that are looked at."""
@@ -144,3 +145,12 @@ def sparse(acts: Float32[np.ndarray, "tokens width"]) -> Sparse:
     tokens, width = acts.shape
     values = acts[positions, features].astype(np.float32)
     return Sparse(tokens, width, positions.astype(np.int32), features.astype(np.int32), values)
+
+
+def merged(tokens: int, parts: Sequence[tuple[NDArray[np.int64], Sparse]]) -> Sparse:
+    """Codes of so many tokens from those of some of them, of which each part says where they are, ascending."""
+    positions = np.concatenate([where[one.positions] for where, one in parts]).astype(np.int32)
+    order = np.argsort(positions, kind="stable")
+    features = np.concatenate([one.features for _, one in parts])
+    values = np.concatenate([one.values for _, one in parts])
+    return Sparse(tokens, parts[0][1].width, positions[order], features[order], values[order])

@@ -52,7 +52,7 @@ class Batch:
     def __init__(self, model: LoadedModel, lock: Lock, steering: Steering, aim: Aim, also: Sequence[str] = ()) -> None:
         self._model, self._lock, self._steering, self._aim = model, lock, steering, aim
         with lock:
-            self._runner: Runner = plain_of(model).runner(sorted({*steering.hooks, *also}))
+            self._runner: Runner = plain_of(model).runner(model, sorted({*steering.hooks, *also}))
         self._cache: Any = None
 
     def read(

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from core.errors import BadConfig, BadInput, Busy, WorkbenchError
 from core.models.cache import Arrays, Cache, ids_of, name_of
-from core.models.capture import capture, pad
+from core.models.capture import pad
 from core.models.loading import LoadedModel
 from core.models.memory import no_room, ran_out
+from core.models.plain import capture
 from core.models.pool import Slot
 from core.models.turns import Turns
 from core.records import SourceKey, Step, Tell
@@ -247,7 +248,8 @@ class Reader:
         if any((hook, ids) not in hidden for ids in texts):  # its weights changed meanwhile, and where they belong
             hidden = self._hidden({ids: {hook} for ids in texts})
         rows = [hidden[hook, ids] for ids in texts]
-        codes = encoder(torch.cat(rows))
+        begins, bos = np.cumsum([0, *map(len, rows)]).tolist(), self._model.get().bos
+        codes = encoder(torch.cat(rows), [at for at, ids in zip(begins, texts, strict=False) if ids[0] == bos])
         made: dict[tuple[SourceKey, Ids], Codes | WorkbenchError] = {}
         each: Iterator[Codes] = codes.parts([len(row) for row in rows])
         for ids, part in zip(texts, each, strict=True):
