@@ -189,10 +189,17 @@ def _activations_and_loss(
 def _loss_with(
     bridge: Any, hook: str, ids: Int[Tensor, "batch pos"], replace: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "batch next"]:
-    """The losses with the activation at `hook` replaced."""
+    """The losses with the activation at `hook` replaced.
+
+    `hook_resid_mid` is replaced in place: it is the residual stream itself and what the next norm reads, one tensor,
+    and a hook of the bridge that returns another one would change the norm's input alone.
+    """
+
+    in_place = hook.endswith(".hook_resid_mid")
 
     def change(value: Tensor, hook: Any) -> Tensor:
-        return replace(value)
+        new = replace(value)
+        return value.copy_(new) if in_place else new
 
     return _losses(bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, change)]), ids)
 

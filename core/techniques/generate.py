@@ -13,7 +13,7 @@ pass at a time, so that tests and searches go on in between.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,7 @@ from torch import Tensor
 from core.models.capture import per_token
 from core.models.loading import LoadedModel
 from core.models.plain import Change, Runner, plain_of
-from core.records import Effect, Likely, Shift, SteeredText, Token, Watched, Written
+from core.records import Effect, Likely, Shift, SteeredText, Watched, Written
 from core.sources.dictionary import Dictionary
 from core.techniques.sampling import Sampling
 from core.techniques.steering import Aim, Steering
@@ -106,6 +106,8 @@ class Text:
     top: list[list[tuple[int, float]]] = field(default_factory=list)
     other: list[float] = field(default_factory=list)
     ended: bool = False
+    _made: list[Written] = field(default_factory=list)
+    """Of `record`: most tokens stay as they are while the text grows."""
 
     def add(self, token: int, logits: Float[Tensor, " vocab"], alternatives: int) -> None:
         """A token that was drawn where these were the logits."""
@@ -117,19 +119,13 @@ class Text:
 
     def record(self, model: LoadedModel) -> SteeredText:
         """The text so far."""
-        drawn = model.vocabulary.draw(self.ids)
-        alone: Callable[[int], Token] = model.vocabulary.alone
-        return SteeredText(
-            text=model.vocabulary.text(self.ids),
-            tokens=tuple(
-                Written(
-                    token, self.logprobs[n], self.other[n] if n < len(self.other) else None,
-                    tuple(Likely(alone(i), p) for i, p in self.top[n]),
-                )
-                for n, token in enumerate(drawn)
-            ),
-            ended=self.ended,
-        )  # fmt: skip
+        for n, token in enumerate(model.vocabulary.draw(self.ids)):
+            other = self.other[n] if n < len(self.other) else None
+            if n < len(self._made) and self._made[n].token is token and self._made[n].other == other:
+                continue
+            top = tuple(Likely(model.vocabulary.alone(i), p) for i, p in self.top[n])
+            self._made[n : n + 1] = [Written(token, self.logprobs[n], other, top)]
+        return SteeredText(text=model.vocabulary.text(self.ids), tokens=tuple(self._made), ended=self.ended)
 
 
 def write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from sae_lens.saes.sae import SAEMetadata
 from sae_lens.training.activation_scaler import ActivationScaler
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+import core.evaluate.reconstruction
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadInput, NotAvailable, NotFound
 from core.evaluate.reconstruction import reconstruction
@@ -159,6 +161,38 @@ def test_other_texts_and_fewer_tokens(bench: Workbench, tmp_path: Path) -> None:
         writable.evaluate(tiny.SAE, texts=tmp_path / "none.txt")
 
 
+def test_others_use_the_model_between_two_batches(bench: Workbench, tmp_path: Path, monkeypatch) -> None:
+    """An evaluation takes minutes; whoever searches meanwhile waits for a batch of it, and gets the same model."""
+    monkeypatch.setattr("core.evaluate.reconstruction._LOGITS", 1)  # a prompt a batch
+    own = Workbench(bench.settings.model_copy(update={"data": tmp_path, "demo": bench.settings.data}))
+    asked, held, alone = [], [], []
+
+    def batch(*given: object) -> None:
+        alone.append(not pool.submit(own._model_slot("tiny").lock.acquire, False).result(60))
+        real(*given)
+
+    def between(what: str, done: float, of: float) -> None:
+        if done > 5:
+            return
+        asked.append(pool.submit(own.search, "tiny", f"not read before {done}").result(60))
+        pool.submit(own._pool.clear).result(60)
+        held.append(own._model_slot("tiny").value)
+
+    real = core.evaluate.reconstruction._batch
+    monkeypatch.setattr(core.evaluate.reconstruction, "_batch", batch)
+    with ThreadPoolExecutor(1) as pool:
+        figures = own.evaluate(tiny.SAE, progress=between)
+    assert len(alone) > 5 and all(alone), "in a batch the model is its own"
+    assert len(asked) == 5 and all(record.hits for record in asked)
+    assert held[0] is not None and all(one is held[0] for one in held), "never a second copy"
+    monkeypatch.undo()
+    for one, other in zip(figures, own.evaluate(tiny.SAE), strict=True):
+        assert one.tokens == other.tokens and one.ce_loss_score == pytest.approx(other.ce_loss_score, rel=1e-4)
+        assert one.explained_variance == pytest.approx(other.explained_variance, rel=1e-5)
+    own._pool.clear()
+    assert not own.ready("tiny"), "and goes when it is done"
+
+
 # -- where the decoder writes elsewhere, or through heads --------------------------------------------------------------
 
 
@@ -253,6 +287,25 @@ def test_a_transcoder_that_is_the_mlp_loses_nothing(tmp_path: Path) -> None:
     figures, _ = reconstruction(model.bridge, Sae(exact, ""), pad(rows), lengths, special={BOS}, dataset="")
     assert figures.explained_variance == pytest.approx(1, abs=1e-6)
     assert figures.ce_loss_score == pytest.approx(1, abs=1e-4)
+
+
+def test_the_middle_of_the_residual_stream_is_replaced_whole(tmp_path: Path) -> None:
+    """Both the stream and what the next norm reads: with zeros there the last layer's MLP alone decides."""
+    folder = tiny.model(tmp_path / "model", scale=8.0)
+    model = loading.load(ModelSpec(id="tiny", path=str(folder)))
+    sae = tiny.sae(tmp_path / "sae", "standard", hook="blocks.1.hook_resid_mid", bias=-0.1)
+    source = dictionary.load(WeightsSpec(kind="sae", path=str(sae)), model)
+    rows = prompts(model)
+    lengths = torch.tensor([len(r) for r in rows])
+    _, whole = reconstruction(model.bridge, source, pad(rows), lengths, special={BOS}, dataset="")
+    from transformers import GPT2LMHeadModel
+
+    own = GPT2LMHeadModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        block = own.transformer.h[1]
+        logprobs = own.lm_head(own.transformer.ln_f(block.mlp(block.ln_2(torch.zeros(32))))).log_softmax(-1)
+    told = torch.cat([torch.as_tensor(row[1:]) for row in rows])
+    assert whole.ce_loss_zero == pytest.approx(float(-logprobs[told].double().mean()), rel=1e-5)
 
 
 def test_a_model_without_special_tokens_has_the_same_figures_twice(tmp_path: Path) -> None:
