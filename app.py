@@ -16,21 +16,38 @@ from typing import Any
 
 import streamlit as st
 from fastapi import FastAPI
+from pydantic import ValidationError
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from api import links, server
+from api import links, pace, server
 from core import __version__, process
+from embeds.frames import Frames
 from embeds.mount import OnFirstRequest
 
-workbench = process.workbench()
+
+def _wrong(error: ValidationError) -> str:
+    """What is wrong with which setting, a line each."""
+    names = [str(one["loc"][0]) for one in error.errors()]
+    names = [name if name.isupper() else f"FEATURESCOPE_{name.upper()}" for name in names]
+    said = [one["msg"].removeprefix("Value error, ") for one in error.errors()]
+    return "\n".join(f"{name}: {what}" for name, what in zip(names, said, strict=True))
+
+
+try:
+    workbench = process.workbench()
+except ValidationError as error:
+    sys.exit(_wrong(error))
+settings = workbench.settings
+counter = pace.Counter(settings.requests_a_minute, proxies=settings.proxies)
 
 
 def _embeds() -> FastAPI:
     from embeds.server import create
 
-    return create(workbench)
+    return create(workbench, counter)
 
 
 embeds = OnFirstRequest(_embeds)
@@ -61,17 +78,17 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         Route("/healthz", health),
-        Mount("/api", app=server.create(workbench)),
+        Mount("/api", app=server.create(workbench, counter)),
         Route("/embed", to_embeds),
         Mount("/embed", app=embeds),
         *links.routes(workbench),
     ],
+    middleware=[Middleware(Frames, ancestors=settings.frame_ancestors)],
 )
 
 
 def main() -> None:
     """Serves until interrupted."""
-    settings = workbench.settings
     if _taken(settings.host, settings.port):
         sys.exit(f"Port {settings.port} is in use: choose another one, for example PORT={settings.port + 1}.")
     app.run(config={"server.address": settings.host, "server.port": settings.port})
@@ -79,7 +96,7 @@ def main() -> None:
 
 async def _announce() -> None:
     """Prints the address once it answers, so that whoever reads it may open it."""
-    host, port = workbench.settings.host, workbench.settings.port
+    host, port = settings.host, settings.port
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     while True:
         try:

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.records import FeatureKey, SourceKey
 
@@ -44,6 +44,23 @@ def _short(value: Any) -> str:
 
 Whole = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int | str)]
 """A whole number of 0 or more, sent as a number or as text."""
+
+
+def _unicode(value: str) -> str:
+    """Text as it is; half of a surrogate pair, as JSON can carry it, is none.
+
+    Raises:
+        ValueError: it has one.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it is not Unicode text: it has half of a surrogate pair") from error
+    return value
+
+
+Unicode = Annotated[str, AfterValidator(_unicode)]
+"""Text that can be written down."""
 
 SourceId = Annotated[
     str,

@@ -101,7 +101,7 @@ def _missing(request: Request, name: str, error: WorkbenchError) -> str:
         "Not found",
         '<meta name="robots" content="noindex">',
         f"<h1>There is no feature {escape(name)}</h1><p>{escape(str(error))}</p>"
-        f'<p><a href="{escape(base)}/">See what is here</a></p>',
+        f'<p><a href="{escape(base)}/" target="_top">See what is here</a></p>',  # out of a frame, if it is in one
     )
 
 

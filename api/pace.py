@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,48 +21,76 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import reply
+from core.errors import WorkbenchError
 
-PATHS = {"/activation/new", "/activation/source", "/search-all", "/search-topk-by-token"}
+PATHS = {
+    "/activation/new", "/activation/source", "/search-all", "/search-topk-by-token", "/steer", "/steer-chat",
+    "/steer-sweep", "/vector/new",
+}  # fmt: skip
 """The routes that run a model."""
 CLIENTS = 4096
 """Clients remembered; beyond them whoever was quiet longest is forgotten."""
 MINUTE = 60.0
 
 
-class Pace:
-    """ASGI middleware: counts the requests to `PATHS`; 0 a minute means no limit."""
+class TooMany(WorkbenchError):
+    """A client has sent more than its share; `seconds` until it may send the next one."""
 
-    def __init__(
-        self, app: ASGIApp, *, a_minute: int, proxies: int = 0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._app, self._a_minute, self._proxies, self._clock = app, a_minute, proxies, clock
-        self._busy_until: OrderedDict[str, float] = OrderedDict()  # only the server's one loop comes here
+    status = 429
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one request."""
-        if scope["type"] != "http" or not self._a_minute or _path(scope) not in PATHS:
-            return await self._app(scope, receive, send)
-        wait = self._wait(client(scope, self._proxies))
-        if not wait:
-            return await self._app(scope, receive, send)
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Counter:
+    """What each client has sent; one of them for all doors of a server. 0 a minute means no limit."""
+
+    def __init__(self, a_minute: int, *, proxies: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._a_minute, self._proxies, self._clock = a_minute, proxies, clock
+        self._busy_until: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()  # guards it: embeds ask from their threads
+
+    def __call__(self, scope: Scope) -> None:
+        """Counts one request; raises `TooMany` if it is one too many."""
+        if not self._a_minute or not (wait := self._wait(client(scope, self._proxies))):
+            return
         seconds = math.ceil(wait)
-        message = (
+        raise TooMany(
             f"Too many requests: at most {self._a_minute:,} a minute run a model here. "
-            f"Try again in {seconds} second{'s' * (seconds != 1)}."
+            f"Try again in {seconds} second{'s' * (seconds != 1)}.",
+            seconds,
         )
-        return await reply(message, 429, {"Retry-After": str(seconds)})(scope, receive, send)
 
     def _wait(self, who: str) -> float:
         """Seconds until `who` may send another one; 0, and this one is counted, if that is now."""
         now, each = self._clock(), MINUTE / self._a_minute
-        until = max(now, self._busy_until.get(who, 0.0)) + each  # when all that was sent is paid off
-        if (over := until - now - MINUTE) > 1e-6:
-            return over
-        self._busy_until[who] = until
-        self._busy_until.move_to_end(who)
-        if len(self._busy_until) > CLIENTS:
-            self._busy_until.popitem(last=False)
+        with self._lock:
+            until = max(now, self._busy_until.get(who, 0.0)) + each  # when all that was sent is paid off
+            if (over := until - now - MINUTE) > 1e-6:
+                return over
+            self._busy_until[who] = until
+            self._busy_until.move_to_end(who)
+            if len(self._busy_until) > CLIENTS:
+                self._busy_until.popitem(last=False)
         return 0.0
+
+
+class Pace:
+    """ASGI middleware: counts the requests to `PATHS`."""
+
+    def __init__(self, app: ASGIApp, *, counter: Counter) -> None:
+        self._app, self._counter = app, counter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        try:
+            if scope["type"] == "http" and _path(scope) in PATHS:
+                self._counter(scope)
+        except TooMany as error:
+            headers = {"Retry-After": str(error.seconds)}
+            return await reply(str(error), error.status, headers)(scope, receive, send)
+        return await self._app(scope, receive, send)
 
 
 def client(scope: Scope, proxies: int) -> str:

@@ -52,7 +52,10 @@ class Search(BaseModel):
     sources: Annotated[Names | None, Field(description="the same as selectedLayers; ours")] = None
     sortIndexes: Annotated[
         Annotated[list[Whole], Field(max_length=POSITIONS)] | None,
-        Field(description="sort by the sum over these tokens, BOS counted as 0; by the maximum if it is empty"),
+        Field(
+            description="sort by the sum over these tokens, BOS counted as 0; by the maximum over all if it is empty, "
+            "unless combine says otherwise"
+        ),
     ] = None
     ignoreBos: Annotated[bool | None, Field(description="whether BOS and other special tokens count as 0")] = True
     densityThreshold: Annotated[
@@ -69,7 +72,13 @@ class Search(BaseModel):
             "percentile of its own values, surprise (-log10 of how rare it is so strong); ours"
         ),
     ] = "value"
-    combine: Annotated[Combine | None, Field(description="sum or max over the tokens of sortIndexes; ours")] = "sum"
+    combine: Annotated[
+        Combine | None,
+        Field(
+            description="sum or max over the tokens of sortIndexes, or over all tokens if it is empty; without it the "
+            "sum over sortIndexes, or the maximum if that is empty; ours"
+        ),
+    ] = None
 
 
 @router.post("/search-all", summary="The features that a text activates", response_model=None)
@@ -77,8 +86,9 @@ class Search(BaseModel):
 def search_all(workbench: Bench, body: Search) -> Json:
     """Strongest first, with the values at all `tokens`; every index of a token counts BOS as 0.
 
-    `fraction`, `percentile`, `surprise`, `label`, `total` and `sources` are this server's own. A list of texts is
-    answered by `results`, one a text.
+    `fraction`, `percentile`, `surprise`, `label`, `total` and `sources` are this server's own, and so is `leftOut`: the
+    sources that could not be read, with the reason; one that the body names is an error. A list of texts is answered by
+    `results`, one a text.
     """
     most = workbench.settings.max_results
     count = min(RESULTS, most) if body.numResults is None else body.numResults
@@ -95,12 +105,13 @@ def search_all(workbench: Bench, body: Search) -> Json:
             text,
             sources=sources,
             measure=body.measure or "value",
-            combine=body.combine or "sum",
+            combine=body.combine or ("sum" if body.sortIndexes else "max"),
             positions=body.sortIndexes or (),
             densest=_densest(body.densityThreshold),
             bos=not ignore,
             top=count,
             offset=body.offset or 0,
+            strict=bool(named),
         )
         return neuronpedia.search(record, ignore_bos=ignore)
 

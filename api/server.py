@@ -10,10 +10,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import activation, catalog, docs, errors, feature, search, tokenize
+from api import activation, catalog, docs, errors, feature, search, steer, tokenize, vector
 from api.access import Json
 from api.limit import Limit
-from api.pace import Pace
+from api.pace import Counter, Pace
 from core import __version__
 from core.workbench import Workbench
 
@@ -25,8 +25,8 @@ the JSON and are read as strings or integers. An error is `{"error", "message"}`
 Routes that run a model answer so many requests a minute of one client; beyond that it is 429, with `Retry-After`."""
 
 
-def create(workbench: Workbench) -> FastAPI:
-    """The API over one workbench."""
+def create(workbench: Workbench, counter: Counter | None = None) -> FastAPI:
+    """The API over one workbench; `counter` is that of the whole server, where it has more doors than this."""
     app = FastAPI(
         title="Featurescope",
         version=__version__,
@@ -39,7 +39,7 @@ def create(workbench: Workbench) -> FastAPI:
     app.state.workbench = workbench
     settings = workbench.settings
     app.add_middleware(Limit)
-    app.add_middleware(Pace, a_minute=settings.requests_a_minute, proxies=settings.proxies)
+    app.add_middleware(Pace, counter=counter or Counter(settings.requests_a_minute, proxies=settings.proxies))
     origins = settings.web_origins()
     app.add_middleware(
         CORSMiddleware,
@@ -50,6 +50,6 @@ def create(workbench: Workbench) -> FastAPI:
         expose_headers=["Retry-After"],
     )
     errors.install(app)
-    for part in (catalog, feature, activation, search, tokenize, docs):
+    for part in (catalog, feature, activation, search, steer, vector, tokenize, docs):
         app.include_router(part.router)
     return app

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from components.markup import Html, esc, join, number, token
-from core.records import Example, Histogram, Token, TokenValue
+from core.records import Example, FeatureRecord, Histogram, Token, TokenValue
 
 
 def histogram(data: Histogram, *, what: str, signed: bool = False, log: bool = False, decades: bool = False) -> Html:
@@ -60,6 +60,11 @@ def logits(rows: Sequence[TokenValue], reach: float, *, negative: bool = False) 
             f'<i style="width:{width:.1f}%"></i><span>{token(row.token)}</span><span>{number(row.value)}</span></div>'
         )
     return Html(f'<div class="fs-bars">{"".join(lines)}</div>')
+
+
+def scale(record: FeatureRecord) -> float:
+    """The value that is drawn at full depth: the feature's maximum, of largest magnitude if it is signed."""
+    return max(abs(record.maximum), abs(record.minimum)) if record.source.signed else record.maximum
 
 
 def depth(value: float, scale: float) -> float:

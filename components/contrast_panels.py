@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from components import charts, links
+from components import charts, links, paging, ticks
 from components.feature_panels import word
-from components.markup import Html, card, esc, join, link, number, percent, tip
-from components.search_panels import AFTER, BEFORE, LONG, NAMES, bos_choice, length, source_choice
+from components.markup import Html, card, esc, join, number, percent, tip
+from components.search_panels import AFTER, BEFORE, LONG, NAMES, bos_choice, left_out, length, source_choice
 from components.search_view import Facet, View
 from core.records import Contrast, ContrastRecord, SourceKey, SourceRecord, Token
 
@@ -81,29 +81,10 @@ def lists(view: View, record: ContrastRecord, records: Mapping[SourceKey, Source
         f"{word(NAMES[record.measure], measure)} at the strongest token of each</span>"
         f'<span class="fs-scale">{word("colour", "hit colour")} 0<i></i>its own maximum</span></div>'
     )
-    return Html(f'{count}<div class="fs-two fs-sides">{columns}</div>{_turn(view, record)}{_foot(record)}')
-
-
-def _turn(view: View, record: ContrastRecord) -> Html:
-    last = pages(record)
-
-    def to(page: int, text: str) -> str:
-        if not 1 <= page <= last:
-            return f'<span class="fs-btn" aria-disabled="true">{text}</span>'
-        return str(link(view.to(page=page), text, "fs-btn"))
-
+    turn = paging.turn(view.page, pages(record), lambda page: view.to(page=page))
     return Html(
-        f'<nav class="fs-pages" aria-label="Pages"><span>page {view.page:,} of {last:,}</span><span class="fs-row">'
-        f"{to(view.page - 1, '← Previous')}{to(view.page + 1, 'Next →')}</span></nav>"
-    )
-
-
-def _foot(record: ContrastRecord) -> Html:
-    if record.exact:
-        return Html("")
-    return Html(
-        '<p class="fs-soft fs-fine">These builds came without their activation store, so percentile and surprise lie '
-        "between kept ranks: close, not exact.</p>"
+        f'{count}{left_out(record.left_out)}<div class="fs-two fs-sides">{columns}</div>{turn}'
+        f"{paging.foot(record.exact)}{ticks.bar(view)}"
     )
 
 
@@ -144,7 +125,7 @@ def _one(
     promotes = f"<span>{word('promotes')} {esc(one.promotes)}</span>" if one.promotes else ""
     told = f"{score(one.scores[side], record.measure)} against {score(one.scores[1 - side], record.measure)}"
     return Html(
-        f'<article class="fs-card fs-versus-one"><div class="fs-hit-head">'
+        f'<article class="fs-card fs-versus-one"><div class="fs-hit-head">{ticks.tick(view, one.key, one.label)}'
         f'<a class="fs-hit-name" href="{href}">{name}</a>'
         f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
         f'aria-label="Open {esc(one.key)} in a new tab">↗</a>'

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 import streamlit as st
 
-from components import links, resources, tables
+from components import links, paging, resources, tables
 from components.markup import Html, card, join, link, note
-from core.errors import WorkbenchError
+from core.errors import BadInput, WorkbenchError
 from core.records import FeatureKey, ModelRecord, ReleaseRecord, SourceKey, SourceRecord
 
 T = TypeVar("T")
+_EMBED = ("theme", *(f"embed{part}" for part in links.EMBED_PARTS))
 EXAMPLES = 40
 """Texts of a link that are read at most; the workbench has its own bound."""
 
@@ -74,6 +75,8 @@ def feature_key() -> FeatureKey | None:
                 st.switch_page("source.py", query_params={"id": str(found)})
             _plain(found)
             return found
+        if embedded() and not (asked or random):
+            raise BadInput("The address of this embed names no feature. End it with id=<model>/<source>/<index>.")
         if random or not asked:
             key = bench.random_feature(None if random in ("", "any") else SourceKey.parse(random))
             _plain(key)
@@ -114,7 +117,7 @@ def _plain(key: FeatureKey) -> None:
     """The URL in its plain form, so that a reload or a copied link gives the same page."""
     kept = {
         name: st.query_params.get_all(name)
-        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks", "sentence", "words", "order")
+        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks", "sentence", "words", "order", *_EMBED)
         if name in st.query_params
     }
     st.query_params.from_dict({"id": str(key), **kept})
@@ -155,11 +158,32 @@ def choice(name: str, options: Sequence[str], default: str) -> str:
     return default
 
 
+def embedded() -> bool:
+    """Whether the page is in somebody's frame: Streamlit keeps `embed=true` to itself, and says so here."""
+    return bool(st.context.is_embedded)
+
+
+def here(name: str) -> str:
+    """The address of the page called `name` with what it is asked for now, outside of any frame."""
+    pairs = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+    return links.page(name, *pairs)
+
+
+def shown() -> frozenset[str]:
+    """The parts of an embedded page that its link does not switch off."""
+    theme = st.query_params.get("theme", "light").lower()
+    if theme not in ("light", "dark"):
+        say(f"“{theme}” is not a value of “theme” in a link: light, dark are. This is as the reader’s system is.")
+    return frozenset(p for p in links.EMBED_PARTS if choice(f"embed{p}", ("true", "false"), "true") == "true")
+
+
 def page_number(pages: int) -> int:
-    """Which page of a table, within what there is."""
-    text = st.query_params.get("page", "1")
-    number = int(text) if text.isdecimal() and len(text) < 9 else 1
-    return max(1, min(number, pages))
+    """Which page of a table, within what there is; says so if the link names another."""
+    asked, wrong = paging.number(st.query_params.get("page", ""))
+    page, beyond = paging.within(asked, pages)
+    if wrong or beyond:
+        say(wrong or beyond)
+    return page
 
 
 def attempt(job: Callable[[], T], near: SourceKey | None = None) -> T | None:

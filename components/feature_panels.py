@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components import charts, links
+from components import charts, links, markup
 from components.markup import Html, card, esc, join, link, number, percent, stat, term, tip
 from components.resources import define
 from core.records import FeatureKey, FeatureRecord, Related, SourceRecord
@@ -50,15 +50,14 @@ def header(record: FeatureRecord) -> Html:
         'aria-label="Jump to a feature: an index, an id or a link" placeholder="Jump to 42, 3-res:668 or a link">'
         f'<input type="hidden" data-name="near" value="{esc(key)}"></form>'
     )
-    kind = {"neurons": "neuron", "directions": "direction"}.get(source.kind, "feature")
-    title = record.label or f"{kind.capitalize()} {key.index}"
-    name = f"{kind} {key.index} · " if record.label else ""
+    name = f"{markup.KINDS.get(source.kind, 'feature')} {key.index} · " if record.label else ""
     about = "tokens over-represented where it is strong" if record.label else "no tokens to name it by"
     return Html(
         f'<div class="fs-head">{crumbs(record)}<div class="fs-actions">{before}{after}'
         f"{link(links.random_feature(source.key), '⚄ Random', 'fs-btn')}{jump}"
+        '<button class="fs-btn" type="button" data-embed="" aria-haspopup="dialog">Embed</button>'
         '<button class="fs-btn p" type="button" data-copy="">Copy link</button></div></div>'
-        f'<h1 class="fs-title" style="margin-top:12px">{esc(title)} '
+        f'<h1 class="fs-title" style="margin-top:12px">{esc(markup.title(record))} '
         f'<span class="fs-soft" style="font-size:13px;font-weight:400;letter-spacing:0;margin-left:4px">{name}'
         f"{term(about, define('label'))}</span></h1>"
     )

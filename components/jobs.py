@@ -1,7 +1,7 @@
 """Work that a page begins and then looks after, in a thread of its own.
 
 The page draws how far it is and stays free: a visitor who goes elsewhere meanwhile is not held up, and what was begun
-serves whoever asks for the same next. Knows nothing of Streamlit, nor of what the work is.
+serves whoever asks for the same next. Knows nothing of Streamlit, nor of what the work is but that it tells its steps.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from core.errors import WorkbenchError
+from core.records import Step, Tell
 
 T = TypeVar("T")
+FAULT = "Something went wrong on this server."
 _log = logging.getLogger(__name__)
 _places = threading.BoundedSemaphore(32)  # threads at work; the others wait their turn in threads that cost little
 
 
 class Job(Generic[T]):
-    """One piece of work, begun at once. `before` is how many others are to be done first, where that is known."""
+    """One piece of work, begun at once. `step` is how far it is, once it has said so."""
 
-    def __init__(self, work: Callable[[Callable[[int], None]], T]) -> None:
-        self.before = 0
+    def __init__(self, work: Callable[[Tell], T]) -> None:
+        self.step: Step | None = None
         self._work = work
         self._done = threading.Event()
         self._result: T | None = None
@@ -44,6 +46,13 @@ class Job(Generic[T]):
             raise self._error
         return self._result  # type: ignore[return-value]  # done without an error
 
+    def outcome(self) -> T | str:
+        """What came of it, once it is done, or in words why nothing did; what is no message was logged."""
+        try:
+            return self.result()
+        except Exception as error:
+            return str(error) if isinstance(error, WorkbenchError) else FAULT
+
     def _run(self) -> None:
         try:
             with _places:
@@ -56,5 +65,5 @@ class Job(Generic[T]):
         finally:
             self._done.set()
 
-    def _tell(self, before: int) -> None:
-        self.before = before
+    def _tell(self, step: Step) -> None:
+        self.step = step

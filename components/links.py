@@ -6,6 +6,10 @@ from urllib.parse import quote, urlencode
 
 from core.records import FeatureKey, SourceKey
 
+EMBEDDABLE = frozenset({"feature"})
+"""Pages that take `embed=true`; no other is ever shown in a stranger's frame."""
+EMBED_PARTS = ("plots", "explanation", "test", "testfield", "steer", "activations", "link")
+"""Parts of an embedded page, each switched off by Neuronpedia's `embed<part>=false`."""
 TEST_TEXT = "defaulttesttext"
 """Neuronpedia's name for the texts of the test box; may stand several times."""
 
@@ -13,6 +17,11 @@ TEST_TEXT = "defaulttesttext"
 def _address(path: str, *pairs: tuple[str, str]) -> str:
     query = urlencode(pairs, quote_via=quote, safe="/")
     return f"{path}?{query}" if query else path
+
+
+def page(name: str, *pairs: tuple[str, str]) -> str:
+    """Any page by its name, with what it is asked for."""
+    return _address(f"/{name}", *pairs)
 
 
 def feature(key: FeatureKey | str, *texts: str) -> str:
@@ -54,3 +63,15 @@ def scan(key: FeatureKey | str, sentence: str = "", words: str = "", order: str 
     """The page of a feature's substitution scan; `words` have commas between."""
     view = {"sentence": sentence, "words": words, "order": order}
     return _address("/scan", ("id", str(key)), *((name, value) for name, value in view.items() if value))
+
+
+def steer(key: FeatureKey | None = None, strength: float | None = None, prompt: str = "", **view: str) -> str:
+    """The steering page: with one feature, or with its whole view (features, prompt, method and so on).
+
+    Without a strength the page takes one that shows something.
+    """
+    own = {}
+    if key is not None:
+        amount = "" if strength is None else f":{strength:.12g}"
+        own = {"model": key.model_id, "features": f"{key.source_id}/{key.index}{amount}"}
+    return _address("/steer", *((name, value) for name, value in (own | {"prompt": prompt} | view).items() if value))

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable
 from typing import NewType
 
-from core.records import Token
+from core.records import FeatureRecord, Token
 
 Html = NewType("Html", str)
+KINDS = {"neurons": "neuron", "directions": "direction"}
+"""What one feature of a source is called, where it is not called a feature."""
 
 
 def esc(text: object) -> Html:
@@ -74,6 +76,11 @@ def token(item: Token) -> Html:
     if item.text:
         return visible(item.text)
     return Html(f'<span class="fs-dot">part of a character · id {item.id}</span>')
+
+
+def title(record: FeatureRecord) -> str:
+    """What a feature is called: its label, or what it is and its index."""
+    return record.label or f"{KINDS.get(record.source.kind, 'feature').capitalize()} {record.key.index}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -14,19 +14,26 @@ import streamlit as st
 import yaml
 
 from components.jobs import Job
+from components.steer_run import Lately, Run
 from core import process
+from core.errors import Busy, WorkbenchError
 from core.records import (
     ByTokenRecord,
     Combine,
     ContrastRecord,
-    FeatureKey,
     Measure,
     SearchRecord,
+    SteerAsk,
+    SteerRecord,
     SubstitutionRecord,
+    SweepRecord,
+    Tell,
     TestRecord,
 )
 from core.workbench import Workbench
 
+Tests = tuple[tuple[TestRecord, ...], str]
+"""The tests that could be done, and a message about the other texts."""
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -68,6 +75,11 @@ def scans() -> list[dict[str, str]]:
     return _config("scans") or []
 
 
+def openings() -> list[str]:
+    """Prompts to begin a text with."""
+    return _config("openings") or []
+
+
 def featured() -> list[dict[str, str]]:
     """Features picked by hand: `{id, note}` each; may be empty."""
     return _config("featured") or []
@@ -78,14 +90,37 @@ def ready(model_id: str) -> bool:
     return workbench().ready(model_id)
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
-def _tests(key: str, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ...]:
-    return workbench().test(FeatureKey.parse(key), texts)
+@st.cache_resource(show_spinner=False, max_entries=512)
+def _tests(key: str, texts: tuple[str, ...], stamp: str) -> Job[Tests]:
+    bench = workbench()
+    return Job(lambda tell: _tested(bench, key, texts, tell))
 
 
-def tests(key: FeatureKey, texts: tuple[str, ...], stamp: str) -> tuple[TestRecord, ...]:
-    """The feature's values on texts. `stamp` tells builds of one source apart."""
-    return _tests(str(key), texts, stamp)
+def _tested(bench: Workbench, key: str, texts: tuple[str, ...], tell: Tell) -> Tests:
+    """One bad text does not take the good ones with it; an error that all meet is raised."""
+    try:
+        return tuple(bench.test(key, texts, tell=tell)), ""
+    except Busy:
+        raise
+    except WorkbenchError as error:
+        if len(texts) == 1:
+            raise
+        message = str(error)
+    done: list[TestRecord] = []
+    for text in texts[: bench.settings.max_texts]:
+        try:
+            done += bench.test(key, text, tell=tell)
+        except WorkbenchError as error:
+            message, wrong = str(error), error
+    if not done:
+        raise wrong
+    return tuple(done), message
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _tests_of_each(keys: tuple[str, ...], text: str, stamp: str) -> Job[tuple[TestRecord, ...]]:
+    bench = workbench()
+    return Job(lambda tell: tuple(bench.test_each(keys, text, tell=tell)))
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
@@ -115,6 +150,7 @@ def _search(
             bos=bos,
             top=top,
             offset=offset,
+            strict=False,
             tell=tell,
         )
     )
@@ -123,7 +159,7 @@ def _search(
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _by_token(source: str, text: str, densest: float | None, bos: bool, top: int, stamp: str) -> Job[ByTokenRecord]:
     bench = workbench()
-    return Job(lambda tell: bench.by_token(source, text, top=top, densest=densest, bos=bos))
+    return Job(lambda tell: bench.by_token(source, text, top=top, densest=densest, bos=bos, tell=tell))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -142,7 +178,7 @@ def _contrast(
     return Job(
         lambda tell: bench.contrast(
             model_id, *texts, sources=sources, measure=measure, densest=densest, bos=bos, top=top, offset=offset,
-            tell=tell,
+            strict=False, tell=tell,
         )
     )  # fmt: skip
 
@@ -150,11 +186,21 @@ def _contrast(
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _substitution(key: str, sentence: str, words: tuple[str, ...], stamp: str) -> Job[SubstitutionRecord]:
     bench = workbench()
-    return Job(lambda tell: bench.substitute(key, sentence, words))
+    return Job(lambda tell: bench.substitute(key, sentence, words, tell=tell))
+
+
+def tests(*key: Any) -> Job[Tests]:
+    """A feature's tests of texts at work, or done before, and what was wrong with some; `key` is `_tests`'s."""
+    return _begun(_tests, key)
+
+
+def tests_of_each(*key: Any) -> Job[tuple[TestRecord, ...]]:
+    """The same of several features on one text; `key` is `_tests_of_each`'s."""
+    return _begun(_tests_of_each, key)
 
 
 def search(*key: Any) -> Job[SearchRecord]:
-    """A search at work, or done before; `key` is `_search`'s."""
+    """A search at work, or done before; `key` is `_search`'s. `stamp` tells builds of the same sources apart."""
     return _begun(_search, key)
 
 
@@ -180,3 +226,52 @@ def _begun(cached: Any, key: tuple[Any, ...]) -> Job[Any]:
         cached.clear(*key)
         job = cached(*key)
     return job
+
+
+# -- steering: a run belongs to who looks at it, since they may stop it; what was written whole serves everybody -----
+
+
+@st.cache_resource(show_spinner=False)
+def _steered_lately() -> Lately[SteerRecord]:
+    return Lately(32)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8, scope="session", on_release=Run.stop)
+def _steering(ask: SteerAsk, stamp: str) -> Run:
+    bench = workbench()
+    return Run(lambda tell: bench.steering(ask, tell=tell), _steered_lately().get((ask, stamp)))
+
+
+def steering(ask: SteerAsk, stamp: str) -> Run:
+    """A run of this visitor, begun or done before. `stamp` tells builds of one source apart."""
+    run: Run = _steering(ask, stamp)
+    if run.state == "done" and run.record is not None:
+        _steered_lately().put((ask, stamp), run.record)
+    return run
+
+
+def forget_steering(ask: SteerAsk, stamp: str) -> None:
+    """The next that asks for this run begins it anew."""
+    _steering.clear(ask, stamp)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _sharing(ask: SteerAsk, stamp: str) -> Job[SteerRecord]:
+    bench = workbench()
+    return Job(lambda tell: bench.steer(ask, keep=True, tell=tell))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _sweep(ask: SteerAsk, stamp: str) -> Job[SweepRecord]:
+    bench = workbench()
+    return Job(lambda tell: bench.sweep(ask, tell=tell))
+
+
+def sharing(ask: SteerAsk, stamp: str) -> Job[SteerRecord]:
+    """A run as it is saved."""
+    return _begun(_sharing, (ask, stamp))
+
+
+def sweep(ask: SteerAsk, stamp: str) -> Job[SweepRecord]:
+    """The same prompt at several strengths."""
+    return _begun(_sweep, (ask, stamp))

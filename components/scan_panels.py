@@ -104,12 +104,13 @@ def heat(view: Scan, record: SubstitutionRecord, feature: FeatureRecord) -> Html
         if not most
         else ""
     )
-    return card(f"{tools}{table}{none}{_python(record)}")
-
-
-def _python(record: SubstitutionRecord) -> Html:
     said = [one.word for one in record.fillings]
-    code = f"w.substitute({str(record.key)!r}, {record.sentence!r}, {said!r})"
+    code = python(f"w.substitute({str(record.key)!r}, {record.sentence!r}, {said!r})")
+    return card(f"{tools}{table}{none}{code}")
+
+
+def python(code: str) -> Html:
+    """The line that gets the same in a notebook, folded."""
     return Html(
         f'<details class="fs-more fs-python"><summary>In a notebook</summary><div class="fs-code">'
         f'<code>{esc(code)}</code><button class="fs-btn" type="button" data-copy="{esc(code)}">Copy</button></div>'
@@ -180,7 +181,9 @@ def way_in(record: FeatureRecord) -> Html:
     """Below the test box of a feature."""
     return Html(
         f'<div class="fs-hint fs-way-in"><span>{link(links.scan(record.key), "Scan a slot", "fs-act")}: one sentence, '
-        "one word of it replaced by many.</span></div>"
+        "one word of it replaced by many.</span>"
+        f'<span>{link(links.steer(record.key), "Steer with it", "fs-act")}: what the model writes when it is pushed up '
+        "or down.</span></div>"
     )
 
 

@@ -9,25 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from components import charts, links, source_panels
+from components import charts, links, paging, source_panels, ticks
 from components.feature_panels import KINDS, word
 from components.markup import Html, card, esc, join, link, number, percent, tip, visible
 from components.resources import define
 from components.search_view import DENSITIES, PAGE, SORTS, Facet, Option, View
-from core.records import ModelRecord, SearchHit, SearchRecord, SourceCount, SourceKey, SourceRecord, Token
+from core.records import LeftOut, ModelRecord, SearchHit, SearchRecord, SourceCount, SourceKey, SourceRecord, Token
 
 NAMES = {"surprise": "surprise", "percentile": "percentile", "fraction": "fraction of maximum", "value": "value"}
 """What a measure is called; also its term in the glossary, but for the value's, which is “raw value”."""
 LONG = 64
 """Tokens of a text that a hit draws whole; of a longer one it draws those around its strongest."""
 BEFORE, AFTER = 34, 20
-TABS = {"features": "Features", "token": "Token by token", "contrast": "Two texts"}
+TABS = {"features": "Features", "token": "Token by token", "contrast": "Two texts", "picked": "Selected"}
 """What the page can show of a text."""
 ASKS = {
     "features": "A sentence: which features does it activate?",
     "token": "A sentence: which features are strongest on each of its tokens?",
     "contrast": "Two texts: which features tell them apart?",
+    "picked": "A sentence: what does it do to the features that you selected?",
 }
+BUTTONS = {
+    "features": ("Search", "searches"), "token": ("Search", "searches"), "contrast": ("Compare", "compares"),
+    "picked": ("Test", "tests"),
+}  # fmt: skip
+"""What the form's button says, and what Enter does."""
 SCANNED = 600
 """Characters of a text at most that goes into the link to a scan."""
 WAITING = 4
@@ -45,8 +51,10 @@ def head(view: View) -> Html:
     """The page's title; once there is something to share, with the way to share it."""
     tabs = join(
         f'<a href="{esc(view.to(shown=shown, against=view.against if shown == "contrast" else ""))}"'
-        f'{" aria-current=page" * (view.shown == shown)} data-stay="" data-tip="{esc(ASKS[shown])}">{name}</a>'
+        f'{" aria-current=page" * (view.shown == shown)} data-stay="" data-tip="{esc(ASKS[shown])}">{name}'
+        f"{f' <b>{len(view.picked)}</b>' * (shown == 'picked' and bool(view.picked))}</a>"
         for shown, name in TABS.items()
+        if shown != "picked" or view.picked or view.shown == shown
     )
     row = f'<nav class="fs-tabs" aria-label="What is shown">{tabs}</nav>'
     if not view.text:
@@ -64,7 +72,7 @@ def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequen
     kept = view.parameters() | {"text": "", "against": "", "tokens": "", "page": "", "combine": ""}
     kept |= {"view": "contrast"} if two else {}
     if len(models) > 1:
-        kept |= {"model": "", "sources": "", "source": ""}
+        kept |= {"model": "", "sources": "", "source": "", "picked": ""}
     hidden = join(
         f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}">' for name, value in kept.items() if value
     )
@@ -76,7 +84,8 @@ def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequen
         )
         which = f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
     name = next((m.name for m in models if m.model_id == view.model_id), view.model_id)
-    button = f'{which}<button class="fs-btn p" type="submit">{"Compare" if two else "Search"}</button>'
+    press, enter = BUTTONS[view.shown]
+    button = f'{which}<button class="fs-btn p" type="submit">{press}</button>'
     rows = [_box(view, "text", "My mother and her father were born in France.")]
     if two:
         rows.append(_box(view, "against", "My father and his mother were born in France."))
@@ -86,7 +95,7 @@ def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequen
     return Html(
         '<form data-go="/search" class="fs-card fs-ask" role="search">'
         f'<label class="fs-soft" for="fs-text">{ASKS[view.shown]}</label>{boxes}{hidden}'
-        f'<div class="fs-hint"><span>Enter searches · Shift+Enter starts a line · read by {esc(name)}</span></div>'
+        f'<div class="fs-hint"><span>Enter {enter} · Shift+Enter starts a line · read by {esc(name)}</span></div>'
         f"{_folded_examples(view, prompts) if view.text and not two else ''}</form>"
     )
 
@@ -164,17 +173,15 @@ def token_choice(view: View, text: Sequence[Token]) -> Html:
 def _chosen(view: View) -> Html:
     """What the search looks at, in words, and what can be done about it."""
     count = len(view.tokens)
-    if not count:
-        said = "All are looked at. Click to choose some."
-        return Html(f'<div class="fs-hint fs-chosen"><span>{said}</span></div>')
-    parts = [f"<span>{count} chosen</span>"]
-    if count > 1:
+    parts = [f"<span>{f'{count} chosen' if count else 'All are looked at. Click to choose some.'}</span>"]
+    if count != 1:
         ways = [("max", "Strongest", "strongest"), ("sum", "Sum", "sum")]
         pills = join(
             pill(view.to(combine=way), name, on=view.combine == way, about=define(entry)) for way, name, entry in ways
         )
         parts.append(f'<span class="fs-pills" role="group" aria-label="How tokens are combined">{pills}</span>')
-    parts.append(f'<a class="fs-pill" data-stay="" href="{esc(view.to(tokens=(), combine="max"))}">All tokens</a>')
+    if count:
+        parts.append(f'<a class="fs-pill" data-stay="" href="{esc(view.to(tokens=(), combine="max"))}">All tokens</a>')
     return Html(f'<div class="fs-hint fs-chosen">{join(parts)}</div>')
 
 
@@ -282,12 +289,23 @@ def _tools(rows: Sequence[tuple[str, str]]) -> Html:
 # -- what came of it ---------------------------------------------------------------------------------------------------
 
 
-def waiting(said: str) -> Html:
-    """In the place of the hits while they are looked for."""
+def waiting(said: str, part: float | None = None) -> Html:
+    """In the place of the hits while they are looked for; `part` of the work is done."""
     ghost = '<div class="fs-card fs-hit fs-ghost" aria-hidden="true"><i></i><i></i><i></i></div>'
     return Html(
-        f'<div class="fs-pages fs-count" role="status"><span class="fs-wait">{esc(said)}</span></div>'
+        f'<div class="fs-pages fs-count" role="status"><span class="fs-wait">{esc(said)}</span>{_slim(part)}</div>'
         f'<div class="fs-hits">{ghost * WAITING}</div>'
+    )
+
+
+def _slim(part: float | None) -> str:
+    """How much is done, beneath the line that says so: it takes no room."""
+    if part is None:
+        return ""
+    percent = round(100 * part)
+    return (
+        f'<i class="fs-slim" role="progressbar" aria-label="done" aria-valuenow="{percent}" '
+        f'style="width:{percent}%"></i>'
     )
 
 
@@ -323,7 +341,28 @@ def hits(view: View, record: SearchRecord, records: Mapping[SourceKey, SourceRec
             )
     else:
         body = f'<div class="fs-hits">{join(map(draw, record.hits))}</div>'
-    return Html(f"{_count(view, record)}{body}{_turn(view, record)}{_foot(record)}")
+    turn = paging.turn(view.page, pages(record), lambda page: view.to(page=page))
+    return Html(
+        f"{_count(view, record)}{left_out(record.left_out)}{body}{turn}{paging.foot(record.exact)}{ticks.bar(view)}"
+    )
+
+
+def pages(record: SearchRecord) -> int:
+    """How many pages its hits have."""
+    return max(1, -(-record.total // PAGE))
+
+
+def left_out(sources: Sequence[LeftOut]) -> Html:
+    """Sources that could not be looked into, and why."""
+    if not sources:
+        return Html("")
+    names = ", ".join(one.key.source_id for one in sources)
+    verb = "is" if len(sources) == 1 else "are"
+    why = join(f"<li><b>{esc(one.key.source_id)}</b> {esc(one.why)}</li>" for one in sources)
+    return Html(
+        f'<details class="fs-note warn fs-left-out" role="status"><summary>{esc(names)} {verb} left out: nothing there '
+        f"could be read</summary><ul>{why}</ul></details>"
+    )
 
 
 def _none(view: View) -> Html:
@@ -351,29 +390,6 @@ def _count(view: View, record: SearchRecord) -> Html:
         f'<div class="fs-pages fs-count" role="status"><span><b>{first:,} to {last:,}</b> of {record.total:,} active '
         f"features in {places}, by {word(NAMES[view.sort], 'raw value' if view.sort == 'value' else NAMES[view.sort])}"
         f'</span><span class="fs-scale">{word("colour", "hit colour")} 0<i></i>its own maximum</span></div>'
-    )
-
-
-def _turn(view: View, record: SearchRecord) -> Html:
-    pages = max(1, -(-record.total // PAGE))
-
-    def to(page: int, text: str) -> str:
-        if not 1 <= page <= pages:
-            return f'<span class="fs-btn" aria-disabled="true">{text}</span>'
-        return str(link(view.to(page=page), text, "fs-btn"))
-
-    return Html(
-        f'<nav class="fs-pages" aria-label="Pages"><span>page {view.page:,} of {pages:,}</span><span class="fs-row">'
-        f"{to(view.page - 1, '← Previous')}{to(view.page + 1, 'Next →')}</span></nav>"
-    )
-
-
-def _foot(record: SearchRecord) -> Html:
-    if record.exact:
-        return Html("")
-    return Html(
-        '<p class="fs-soft fs-fine">These builds came without their activation store, so percentile and surprise lie '
-        "between kept ranks: close, not exact.</p>"
     )
 
 
@@ -405,20 +421,22 @@ def _hit(view: View, hit: SearchHit, text: Sequence[Token], *, signed: bool) -> 
         "value": (number(hit.maximum), f"At token {hit.position}, {text[hit.position].text!r}"),
     }
     short = {"fraction": "of maximum"}
-    summed = view.combine == "sum" and len(view.tokens) > 1
+    summed = view.combine == "sum" and len(view.tokens) != 1
     cells = join(
         f"<div{' class=by' * (sort == view.sort and not summed)}><b {tip(about)}>{shown}</b>"
         f"{word(short.get(sort, sort), 'raw value' if sort == 'value' else NAMES[sort])}</div>"
         for sort, (shown, about) in numbers.items()
     )
     if summed:
-        over = f"Of {NAMES[view.sort]}, over the {len(view.tokens)} chosen tokens"
+        tokens = f"the {len(view.tokens)} chosen tokens" if view.tokens else "all tokens"
+        over = f"Of {NAMES[view.sort]}, over {tokens}"
         cells = Html(f'<div class="by"><b {tip(over)}>{number(hit.score)}</b>{word("sum")}</div>{cells}')
     own = f'<span class="fs-own" {tip(define("named by its token"))}>named by its token</span>' if hit.own else ""
     promotes = f"<span>{word('promotes')} {esc(hit.promotes)}</span>" if hit.promotes else ""
     facts = f'<div class="fs-about"><span>{word("density")} {percent(hit.density)}</span>{promotes}</div>'
+    box = ticks.tick(view, hit.key, hit.label or kind)
     return Html(
-        f'<article class="fs-card fs-hit"><div class="fs-hit-head"><a class="fs-hit-name" href="{href}">{name}</a>'
+        f'<article class="fs-card fs-hit"><div class="fs-hit-head">{box}<a class="fs-hit-name" href="{href}">{name}</a>'
         f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
         f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>{_scan(view, hit, text)}'
         f'<span class="fs-where">{esc(hit.key.source_id)} · {hit.key.index}</span>{own}</div>'

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from components import links
+from components import links, paging
 from components.feature_panels import KINDS
-from core.records import Combine, Measure, SourceKey, SourceRecord, Token
+from core.records import Combine, FeatureKey, Measure, SourceKey, SourceRecord, Token
 
 PAGE = 25
 """Hits of a page."""
@@ -20,8 +20,11 @@ SORTS: tuple[Measure, ...] = ("surprise", "percentile", "fraction", "value")
 DENSITIES = (0.1, 0.01, 0.001)
 """What is offered; a link may name any."""
 Group = Literal["list", "token"]
-Shown = Literal["features", "token", "contrast"]
-"""What is shown of a text: its features, those of each token in one source, or what differs from a second text."""
+Shown = Literal["features", "token", "contrast", "picked"]
+"""What is shown of a text: its features, those of each token in one source, what differs from a second text, or what it
+does to the features that were picked."""
+PICKS = 40
+"""Features that can be picked at once: they stand in the address."""
 Order = Literal["frequency", "strength", "density"]
 
 
@@ -47,6 +50,8 @@ class View:
     """Of the features that were counted over the tokens."""
     against: str = ""
     """The second of two texts."""
+    picked: tuple[FeatureKey, ...] = ()
+    """Features that were picked, in the order of picking; they stay over other texts, orders and pages."""
     page: int = 1
 
     def parameters(self) -> dict[str, str]:
@@ -67,11 +72,22 @@ class View:
             "bos": "1" if self.bos else "",
             "group": "" if self.group == "list" else self.group,
             "page": str(self.page) if self.page > 1 else "",
+            "picked": ",".join(map(short, self.picked)),
         }
 
     def to(self, **changes: Any) -> str:
         """The address of this view with changes; any change leads to its first page."""
         return links.search(**replace(self, **{"page": 1, **changes}).parameters())
+
+    def picking(self, key: FeatureKey) -> str:
+        """The address of this view, on the same page, with a feature picked or not any more."""
+        left = tuple(one for one in self.picked if one != key)
+        return self.to(page=self.page, picked=left if len(left) < len(self.picked) else (*self.picked, key))
+
+
+def short(key: FeatureKey) -> str:
+    """A feature as the link of a view names it, which names its model once."""
+    return f"{key.source_id}/{key.index}"
 
 
 def read(
@@ -110,7 +126,8 @@ def read(
         ),
         order=word("order", get_args(Order)),
         against=against if shown == "contrast" else "",
-        page=max([1, *_numbers(query.get("page", ""), "page", wrong)[:1]]),
+        page=_page(query.get("page", ""), wrong),
+        picked=_picked(query.get("picked", ""), model_id, searchable(model_id), wrong),
     )
     return view, wrong
 
@@ -125,6 +142,12 @@ def _numbers(text: str, name: str, wrong: list[str]) -> list[int]:
     if len(good) < len(parts):
         wrong.append(f"“{name}” of the link is whole numbers with commas between; “{text[:60]}” is not all that.")
     return [int(p) for p in good]
+
+
+def _page(text: str, wrong: list[str]) -> int:
+    page, said = paging.number(text)
+    wrong += [said] * bool(said)
+    return page
 
 
 def _density(text: str, wrong: list[str]) -> float | None:
@@ -155,6 +178,30 @@ def _sources(
     return spelled(chosen, records) if all_is_none else tuple(r.key for r in records if r.key in chosen)
 
 
+def _picked(text: str, model_id: str, records: Sequence[SourceRecord], wrong: list[str]) -> tuple[FeatureKey, ...]:
+    """Features by `2-res/78`, `2-res:78` or with their model before it."""
+    widths = {record.key.source_id: record.width for record in records}
+    found: list[FeatureKey] = []
+    bad: list[str] = []
+    for part in _parts(text):
+        source, _, index = part.removeprefix(f"{model_id}/").replace(":", "/").rpartition("/")
+        good = index.isascii() and index.isdecimal() and len(index) < 10
+        if good and int(index) < widths.get(source, 0):
+            found.append(FeatureKey(model_id, source, int(index)))
+        else:
+            bad.append(part[:60])
+    if bad:
+        more = f" and {len(bad) - 4:,} more" if len(bad) > 4 else ""
+        wrong.append(
+            f"“picked” of the link is features such as {next(iter(widths), '2-res')}/0, with commas between; "
+            f"{', '.join(f'“{part}”' for part in bad[:4])}{more} of {model_id} cannot be found, and is left out."
+        )
+    kept = list(dict.fromkeys(found))
+    if len(kept) > PICKS:
+        wrong.append(f"The link picks {len(kept):,} features; the first {PICKS} are kept.")
+    return tuple(kept[:PICKS])
+
+
 def spelled(chosen: Iterable[SourceKey], records: Sequence[SourceRecord]) -> tuple[SourceKey, ...]:
     """Sources in their order; none where all are meant."""
     held = set(chosen)
@@ -171,11 +218,6 @@ def within(view: View, tokens: Sequence[Token]) -> tuple[View, list[str]]:
     has = f"tokens {there[0]} to {there[-1]}" if there else "none"
     said = f"The text has {has} to choose from; the link’s {', '.join(gone[:8])} left out."
     return replace(view, tokens=kept), [said]
-
-
-def last(view: View, total: int) -> View:
-    """The view's last page, of so many hits."""
-    return replace(view, page=max(1, -(-total // PAGE)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,33 @@ from typing import TypeAlias, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from components import contrast_panels, controls, resources, search_panels, search_view, tables, token_panels
-from components.markup import Html
+from components import (
+    contrast_panels,
+    controls,
+    paging,
+    picked_panels,
+    resources,
+    search_panels,
+    search_view,
+    steps,
+    tables,
+    ticks,
+    token_panels,
+)
+from components.markup import Html, note
 from components.search_view import PAGE, View
 from core.errors import WorkbenchError
-from core.records import ContrastRecord, Records, SearchRecord, SourceKey, SourceRecord, Token
+from core.records import (
+    ContrastRecord,
+    FeatureKey,
+    FeatureRecord,
+    Records,
+    SearchRecord,
+    SourceKey,
+    SourceRecord,
+    Step,
+    Token,
+)
 
 T = TypeVar("T")
 Place: TypeAlias = DeltaGenerator
@@ -124,13 +146,18 @@ def results(view: View, records: Records[SourceRecord]) -> None:
 def follow(job: resources.Job[T], model_id: str, place: Place) -> tuple[Place, T | str]:
     """(where to draw, what came of a job or in words why nothing did); `place` says meanwhile how far it is."""
     if not job.wait(AT_ONCE):
-        place = place.empty()
-        while not job.wait(EVERY):
-            place.html(search_panels.waiting(_stage(model_id, job.before)))
-    try:
-        return place, job.result()
-    except Exception as error:  # the job has logged what is not meant for a reader
-        return place, str(error) if isinstance(error, WorkbenchError) else "Something went wrong on this server."
+        place, drawn = place.empty(), ""
+        while not job.wait(EVERY if drawn else 0):
+            step = job.step
+            now = search_panels.waiting(_words(model_id, step), steps.part(step))
+            if now != drawn:
+                place.html(now)
+            drawn = now
+    return place, job.outcome()
+
+
+def _words(model_id: str, step: Step | None) -> str:
+    return steps.words(step, ready=step is not None or resources.ready(model_id))
 
 
 def _features(view: View, records: Records[SourceRecord]) -> None:
@@ -142,15 +169,18 @@ def _features(view: View, records: Records[SourceRecord]) -> None:
         side = side.empty()
         side.html(search_panels.side(view, records, None))
     main, record = follow(job, view.model_id, main)
-    if not isinstance(record, str) and not record.hits and record.total:  # a page beyond the last
-        view = search_view.last(view, record.total)
-        main, record = follow(_begin(view, records), view.model_id, main)
+    beyond = ""
+    if not isinstance(record, str):
+        page, beyond = paging.within(view.page, search_panels.pages(record))
+        if beyond:
+            view = replace(view, page=page)
+            main, record = follow(_begin(view, records), view.model_id, main)
     if isinstance(record, str):
         side.html(search_panels.side(view, records, None))
         main.html(search_panels.failed(record, view.to(page=view.page)))
         return
     known: dict[SourceKey, SourceRecord] = {r.key: r for r in records}
-    main.html(search_panels.hits(view, record, known))
+    main.html(_said(beyond) + search_panels.hits(view, record, known))
     side.html(search_panels.side(view, records, record))
 
 
@@ -165,51 +195,84 @@ def _by_token(view: View, records: Records[SourceRecord]) -> None:
     if isinstance(record, str):
         main.html(search_panels.failed(record, view.to()))
         return
-    main.html(token_panels.table(view, record, source))
+    main.html(token_panels.table(view, record, source) + ticks.bar(view))
     side.html(token_panels.counted(view, record, source))
 
 
 def _contrast(view: View, records: Records[SourceRecord]) -> None:
     place = st.container(key="fs-versus")
     place.html(search_panels.toolbar(view))
-    chosen = [r for r in records if not view.sources or r.key in view.sources]
-    stamp = " ".join(f"{r.built} {r.dataset_sha256}" for r in chosen)
     known = {r.key: r for r in records}
 
     def begin(view: View) -> resources.Job[ContrastRecord]:
         return resources.contrast(
-            view.model_id, (view.text, view.against), tuple(str(r.key) for r in chosen), view.sort, view.densest,
-            view.bos, contrast_panels.EACH, (view.page - 1) * contrast_panels.EACH, stamp,
+            view.model_id, (view.text, view.against), tuple(str(key) for key in view.sources), view.sort, view.densest,
+            view.bos, contrast_panels.EACH, (view.page - 1) * contrast_panels.EACH, _stamp(view, records),
         )  # fmt: skip
 
     place, record = follow(begin(view), view.model_id, place)
-    if not isinstance(record, str) and max(record.totals) and not (record.first or record.second):
-        view = replace(view, page=contrast_panels.pages(record))  # a page beyond the last
-        place, record = follow(begin(view), view.model_id, place)
+    beyond = ""
+    if not isinstance(record, str):
+        page, beyond = paging.within(view.page, contrast_panels.pages(record))
+        if beyond:
+            view = replace(view, page=page)
+            place, record = follow(begin(view), view.model_id, place)
     if isinstance(record, str):
         place.html(search_panels.failed(record, view.to(page=view.page)))
         return
-    place.html(contrast_panels.lists(view, record, known))
+    place.html(_said(beyond) + contrast_panels.lists(view, record, known))
+
+
+def picked(view: View, records: Records[SourceRecord]) -> None:
+    """Draw the features that were picked, with what the text does to each."""
+    if not view.picked:
+        st.html(picked_panels.empty(view))
+        return
+    found = [one for one in map(_feature, view.picked) if one is not None]
+    if view.text and read(view) is None:  # said
+        view = replace(view, text="")
+    place, tests = st.container(key="fs-picked"), {}
+    if view.text and found:
+        keys = tuple(str(record.key) for record in found)
+        stamp = " ".join(f"{r.source.built} {r.source.dataset_sha256}" for r in found)
+        place, made = follow(resources.tests_of_each(keys, view.text, stamp), view.model_id, place)
+        if isinstance(made, str):
+            place.html(search_panels.failed(made, view.to()))
+            return
+        tests = {test.key: test for test in made}
+    place.html(picked_panels.table(view, found, tests))
+
+
+def _feature(key: FeatureKey) -> FeatureRecord | None:
+    """A feature's record; None, said, if it cannot be read."""
+    try:
+        return resources.workbench().feature(key)
+    except WorkbenchError as error:
+        controls.say(str(error))
+        return None
+
+
+def _said(message: str) -> str:
+    return note(message) if message else ""
 
 
 def _begin(asked: View, records: Records[SourceRecord]) -> resources.Job[SearchRecord]:
-    chosen = [r for r in records if not asked.sources or r.key in asked.sources]
     return resources.search(
         asked.model_id,
         asked.text,
-        tuple(str(r.key) for r in chosen),
+        tuple(str(key) for key in asked.sources),
         asked.sort,
-        asked.combine if len(asked.tokens) > 1 else "max",
+        asked.combine if len(asked.tokens) != 1 else "max",
         asked.tokens,
         asked.densest,
         asked.bos,
         PAGE,
         (asked.page - 1) * PAGE,
-        " ".join(f"{r.built} {r.dataset_sha256}" for r in chosen),
+        _stamp(asked, records),
     )
 
 
-def _stage(model_id: str, before: int) -> str:
-    if before:
-        return f"Waiting: {before} {'search is' if before == 1 else 'searches are'} before this one…"
-    return "Reading the text…" if resources.ready(model_id) else "Loading the model, then reading the text…"
+def _stamp(asked: View, records: Records[SourceRecord]) -> str:
+    """Tells builds of the sources that are looked into apart."""
+    chosen = [r for r in records if not asked.sources or r.key in asked.sources]
+    return " ".join(f"{r.key} {r.built} {r.dataset_sha256}" for r in chosen)

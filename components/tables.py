@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from components import links
+from components import links, paging
 from components.feature_panels import KINDS, hooks, kind, word
 from components.markup import Html, card, esc, join, link, number, percent
 from core.records import FeatureKey, Figures, ModelRecord, SourceKey, SourceRecord
@@ -196,19 +196,12 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
             "tokens a feature fires on and those it promotes.</div>"
         )
 
-    def turn(to: int, text: str) -> str:
-        if not 1 <= to <= pages:
-            return f'<span class="fs-btn" aria-disabled="true">{text}</span>'
-        return str(
-            link(links.source(key, **{**view, "sort": order, "page": str(to) if to > 1 else ""}), text, "fs-btn")
-        )
+    def to(there: int) -> str:
+        return links.source(key, **{**view, "sort": order, "page": str(there) if there > 1 else ""})
 
     first = (page - 1) * PAGE + 1
-    foot = (
-        f'<div class="fs-pages"><span>{first:,} to {min(first + PAGE - 1, len(frame)):,} of {len(frame):,} features'
-        f'</span><span class="fs-row">{turn(page - 1, "← Previous")}<span>page {page} of {pages}</span>'
-        f"{turn(page + 1, 'Next →')}</span></div>"
-    )
+    said = f"{first:,} to {min(first + PAGE - 1, len(frame)):,} of {len(frame):,} features"
+    foot = paging.turn(page, pages, to, said)
     return Html(
         f'<table class="fs-table"><thead><tr>{join(heads)}</tr></thead><tbody>{join(body)}</tbody></table>{foot}'
     )

@@ -17,22 +17,30 @@ from typing import Any, get_args
 
 import orjson
 
-from core.errors import WorkbenchError
-from core.interchange import neuronpedia
+from core.errors import BadInput, WorkbenchError
+from core.interchange import neuronpedia, steering
 from core.records import (
+    FeatureKey,
     FeatureRecord,
     Measure,
+    Method,
+    PushRecord,
     Related,
     SearchHit,
     SearchRecord,
+    Shift,
     SourceKey,
     SourceRecord,
+    SteerAsk,
+    SteerRecord,
+    SweepRecord,
     TestRecord,
     TokenValue,
+    Where,
 )
 from core.settings import Settings
-from core.terminal import Bar, facts, table, visible
-from core.workbench import Workbench
+from core.terminal import Bar, Growing, facts, table, visible, visible_lines
+from core.workbench import SWEEP, Workbench
 
 Answer = tuple[Any, Callable[[], str]]
 """What a verb found: the JSON, and how to write it for a person."""
@@ -80,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("id", metavar="ID", help="<model>/<source>/<index>")
     test.add_argument("texts", nargs="+", metavar="TEXT")
     _search_verb(verb("search", _search, "the features that a text activates, over all sources of a model"))
+    _steer_verb(verb("steer", _steer, "a text with and without steering, or with --sweep at several strengths"))
     measure = verb("eval", _eval, "how well a source reconstructs: L0, explained variance, CE loss score")
     measure.add_argument("source", metavar="MODEL/SOURCE")
     measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
@@ -108,6 +117,30 @@ def _search_verb(search: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--density", type=float, metavar="X", help="leave out features active on a larger share of tokens"
     )
+
+
+def _steer_verb(steer: argparse.ArgumentParser) -> None:
+    usual = SteerAsk(model_id="", pushes=())
+    steer.add_argument("model", metavar="MODEL")
+    steer.add_argument("prompt", metavar="PROMPT")
+    steer.add_argument(
+        "--feature", dest="features", nargs="+", action="extend", required=True, metavar="ID=STRENGTH",
+        help="what steers, for example scribe-4l/2-res/78=30, or 2-res/78=30; without a strength for --method ablate",
+    )  # fmt: skip
+    steer.add_argument(
+        "--method", choices=get_args(Method),
+        help="what is done to the activation: its direction added, its part along it multiplied or capped, its value "
+        "set, or set to 0; default: add",
+    )  # fmt: skip
+    steer.add_argument("--where", choices=get_args(Where), help="which positions; default: all but special tokens")
+    steer.add_argument("--length", type=int, metavar="N", help=f"tokens to generate; default: {usual.length}")
+    steer.add_argument("--temperature", type=float, metavar="T", help=f"default: {usual.temperature}")
+    steer.add_argument("--top-p", type=float, metavar="P", help=f"default: {usual.top_p}")
+    steer.add_argument("--penalty", dest="frequency_penalty", type=float, metavar="F", help="of frequency; default: 0")
+    steer.add_argument("--seed", type=int, metavar="S", help=f"default: {usual.seed}")
+    steer.add_argument("--unit", action="store_true", help="divide directions by their length first")
+    times = ", ".join(f"{factor:g}" for factor in SWEEP)
+    steer.add_argument("--sweep", action="store_true", help=f"steered at {times} times the strength")
 
 
 def _names(text: str) -> list[str]:
@@ -232,7 +265,7 @@ def _search(workbench: Workbench, asked: argparse.Namespace) -> Answer:
         asked.text,
         sources=workbench.choose(asked.model, asked.sources),
         measure=measure,
-        combine="sum",
+        combine="sum" if asked.tokens else "max",
         positions=asked.tokens,
         densest=asked.density,
         top=min(50 if asked.json else 25, workbench.settings.max_results) if asked.top is None else asked.top,
@@ -245,14 +278,15 @@ def _search_text(record: SearchRecord) -> str:
     over = f", summed over tokens {', '.join(map(str, record.positions))}" if record.positions else ""
     header = ("feature", "name", "token", "at", "value", "of maximum", "percentile", "surprise", "density")
     counts = [(c.key.source_id, c.layer, c.kind, c.active, c.among, c.own) for c in record.sources]
-    return "\n\n".join(
-        [
-            tokens,
-            f"{len(record.hits)} of {record.total:,} features that are active, by {record.measure}{over}",
-            table(header, [_hit_row(record, hit) for hit in record.hits]),
-            table(("source", "layer", "kind", "active", "of the 25 best", "own token of its 25"), counts),
-        ]
-    )
+    parts = [
+        tokens,
+        f"{len(record.hits)} of {record.total:,} features that are active, by {record.measure}{over}",
+        table(header, [_hit_row(record, hit) for hit in record.hits]),
+        table(("source", "layer", "kind", "active", "of the 25 best", "own token of its 25"), counts),
+    ]
+    if record.left_out:
+        parts.append("\n".join(f"{left.key} is left out: {visible(left.why)}" for left in record.left_out))
+    return "\n\n".join(parts)
 
 
 def _hit_row(record: SearchRecord, hit: SearchHit) -> tuple[object, ...]:
@@ -260,6 +294,76 @@ def _hit_row(record: SearchRecord, hit: SearchHit) -> tuple[object, ...]:
         str(hit.key), hit.label, record.tokens[hit.position].text, hit.position, hit.maximum, hit.fraction,
         hit.percentile, hit.surprise, f"{hit.density:.3%}",
     )  # fmt: skip
+
+
+def _steer(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    ask = _ask(asked)
+    if asked.sweep:
+        swept = workbench.sweep(ask)
+        return steering.sweep(swept), lambda: _sweep_text(swept)
+    with closing(Growing()) as shown, closing(workbench.steering(ask, keep=True)) as records:
+        for record in records:
+            shown(_texts(record))
+    return steering.completion(record), lambda: _steer_text(record)
+
+
+def _ask(asked: argparse.Namespace) -> SteerAsk:
+    strengths: dict[str | FeatureKey, float] = {}
+    for given in asked.features:
+        name, _, strength = given.partition("=")
+        key = FeatureKey.parse(name if name.count("/") != 1 else f"{asked.model}/{name}")
+        if key in strengths:
+            raise BadInput(f"{key} is named twice: give it one strength.")
+        strengths[key] = _strength(given, strength, needed=asked.method != "ablate")
+    names = ("method", "where", "length", "temperature", "top_p", "frequency_penalty", "seed")
+    more = {name: value for name in names if (value := getattr(asked, name)) is not None}
+    return SteerAsk.of(asked.model, asked.prompt, strengths, unit=asked.unit, **more)
+
+
+def _strength(given: str, text: str, *, needed: bool) -> float:
+    if not text and not needed:
+        return 0.0
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"“{given[:96]}” has no strength: write {given.split('=')[0][:96]}=30.") from None
+
+
+def _texts(record: SteerRecord) -> str:
+    both = (("default", record.default), ("steered", record.steered))
+    return "\n\n".join(f"{name}\n{visible_lines(text.text)}" for name, text in both)
+
+
+def _steer_text(record: SteerRecord) -> str:
+    parts = [_pushes_text(record.pushes), _texts(record)]
+    if record.effect is not None:
+        lines = [
+            ("more likely", _shifts(record.effect.gains)),
+            ("less likely", _shifts(record.effect.losses)),
+            ("divergence", f"{record.effect.divergence:.4g} nats, of the next token"),
+        ]
+        parts.append(facts([*lines, ("saved as", f"/steer?run={record.run}")]))
+    return "\n\n".join(parts)
+
+
+def _shifts(shifts: Iterable[Shift]) -> str:
+    return "  ".join(f"“{visible(one.token.text)}” {one.before:.3g} → {one.after:.3g}" for one in list(shifts)[:5])
+
+
+def _pushes_text(pushes: Iterable[PushRecord]) -> str:
+    rows = [
+        (str(p.key), p.strength, p.strength / p.maximum if p.maximum else "", p.hook, p.label or "no label")
+        for p in pushes
+    ]
+    return table(("feature", "strength", "of maximum", "at", "name"), rows)
+
+
+def _sweep_text(record: SweepRecord) -> str:
+    rows = [
+        (row.factor, row.divergence, "" if row.perplexity is None else row.perplexity, row.text.text)
+        for row in record.rows
+    ]
+    return f"{_pushes_text(record.pushes)}\n\n" + table(("times", "divergence", "perplexity", "text"), rows)
 
 
 def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:

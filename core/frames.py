@@ -3,11 +3,13 @@
 A source, model or release is a row. A feature is a row for each of its examples: `tokens` and `values` hold lists, so
 `.explode(["tokens", "values"])` gives a row a token. A search is a row a hit, with the same two lists. A test is a row
 a token, features by token are a row a token and feature, all activations of a source a row a value. Two texts side by
-side are a row a feature, a substitution scan is a row a word. Costs a walk over the records.
+side are a row a feature, a substitution scan is a row a word. A steering run is a row a generated token of either text,
+a sweep a row a strength, a direction a row. Costs a walk over the records.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,11 @@ from core.records import (
     SearchHit,
     SearchRecord,
     SourceRecord,
+    SteerRecord,
     SubstitutionRecord,
+    SweepRecord,
     TestRecord,
+    VectorRecord,
 )
 
 if TYPE_CHECKING:
@@ -159,9 +164,42 @@ def _filling_rows(record: SubstitutionRecord, number: int) -> Iterator[dict[str,
         }  # fmt: skip
 
 
+def _written_rows(record: SteerRecord, number: int) -> Iterator[dict[str, Any]]:
+    for name, text in (("default", record.default), ("steered", record.steered)):
+        for position, one in enumerate(text.tokens):
+            unsteered, steered = (one.logprob, one.other) if name == "default" else (one.other, one.logprob)
+            yield {
+                "run": number, "text": name, "position": position, "token": one.token.text, "id": one.token.id,
+                "logprob": one.logprob, "unsteered": unsteered, "steered": steered,
+                "change": None if unsteered is None or steered is None else steered - unsteered,
+                "likeliest": [likely.token.text for likely in one.top],
+                "likeliest_logprobs": [likely.logprob for likely in one.top],
+            }  # fmt: skip
+
+
+def _sweep_rows(record: SweepRecord, number: int) -> Iterator[dict[str, Any]]:
+    for row in record.rows:
+        yield {
+            "sweep": number, "factor": row.factor, "strengths": [row.factor * p.strength for p in record.pushes],
+            "divergence": row.divergence, "perplexity": row.perplexity, "text": row.text.text,
+            "tokens": [one.token.text for one in row.text.tokens],
+            "logprobs": [one.logprob for one in row.text.tokens],
+            "unsteered": [one.other for one in row.text.tokens],
+        }  # fmt: skip
+
+
+def _vector_rows(record: VectorRecord, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "direction": str(record.key), "label": record.label, "hook": record.hook, "strength": record.strength,
+        "length": math.hypot(*record.values), "numbers": len(record.values), "made": record.made,
+        "values": list(record.values),
+    }  # fmt: skip
+
+
 _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
     FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
     ByTokenRecord: _by_token_rows, ActivationsRecord: _value_rows,
     ContrastRecord: _contrast_rows, SubstitutionRecord: _filling_rows,
+    SteerRecord: _written_rows, SweepRecord: _sweep_rows, VectorRecord: _vector_rows,
 }  # fmt: skip

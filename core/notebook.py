@@ -18,14 +18,22 @@ from core.records import (
     ByTokenRecord,
     Contrast,
     ContrastRecord,
+    Effect,
     FeatureRecord,
     Histogram,
+    LeftOut,
+    PushRecord,
     SearchHit,
     SearchRecord,
+    Shift,
+    SteeredText,
+    SteerRecord,
     SubstitutionRecord,
+    SweepRecord,
     TestRecord,
     Token,
     TokenValue,
+    VectorRecord,
 )
 from core.terminal import visible
 
@@ -69,7 +77,13 @@ def to_html(records: Sequence[object]) -> str:
         return _page("".join(_contrast(record) for record in records if isinstance(record, ContrastRecord)))
     if isinstance(first, SubstitutionRecord):
         return _page("".join(_scan(record) for record in records if isinstance(record, SubstitutionRecord)))
+    if isinstance(first, SteerRecord):
+        return _page("".join(_run(record) for record in records if isinstance(record, SteerRecord)))
+    if isinstance(first, SweepRecord):
+        return _page("".join(_sweep(record) for record in records if isinstance(record, SweepRecord)))
     rows = [row for n, record in enumerate(records) for row in frames.rows(record, n)]
+    if isinstance(first, VectorRecord):
+        rows = [{name: value for name, value in row.items() if name != "values"} for row in rows]
     if not rows:
         return _page(_soft("none"))
     numbers = {name for name in rows[0] if all(isinstance(row[name], int | float) for row in rows)}
@@ -203,8 +217,8 @@ def _tests(records: Sequence[TestRecord]) -> str:
 
 def _search(record: SearchRecord) -> str:
     """Each hit: the text with its values, full depth at the feature's own maximum, its name and its numbers."""
-    over = f" summed over tokens {', '.join(map(str, record.positions))}" if record.combine == "sum" else ""
-    over = over if record.positions else ""
+    tokens = f"tokens {', '.join(map(str, record.positions))}" if record.positions else "all tokens"
+    over = f" summed over {tokens}" if record.combine == "sum" else ""
     first = f" from {record.offset + 1:,} on" if record.offset else ""
     head = f"{len(record.hits):,} of {record.total:,} active features{first}, by {record.measure}{over}"
     dense = {count.key for count in record.sources if count.kind in {"neurons", "directions"}}
@@ -214,7 +228,13 @@ def _search(record: SearchRecord) -> str:
     ]  # fmt: skip
     rows = [_search_row(record, hit, signed=hit.key.source in dense) for hit in record.hits]
     body = _table(header, rows) if rows else f"<div>{_soft('No feature that was looked at is active.')}</div>"
-    return f'<div style="margin:4px 0 14px"><div>{_soft(f"{record.model_id}: {head}")}</div>{body}</div>'
+    left = _left_out(record.left_out)
+    return f'<div style="margin:4px 0 14px"><div>{_soft(f"{record.model_id}: {head}")}</div>{body}{left}</div>'
+
+
+def _left_out(sources: Sequence[LeftOut]) -> str:
+    """What a search could not look into."""
+    return "".join(f"<div>{_soft(visible(f'{one.key} is left out: {one.why}'))}</div>" for one in sources)
 
 
 def _search_row(record: SearchRecord, hit: SearchHit, *, signed: bool) -> list[str]:
@@ -269,7 +289,7 @@ def _contrast(record: ContrastRecord) -> str:
                   ("difference", True), ("density", True)]  # fmt: skip
         rows = [_contrast_row(record, one) for one in its]
         tables.append(_table(header, rows) if rows else f"<div>{_soft('Nothing is stronger there.')}</div>")
-    return f'<div style="margin:4px 0 14px">{"".join(tables)}</div>'
+    return f'<div style="margin:4px 0 14px">{"".join(tables)}{_left_out(record.left_out)}</div>'
 
 
 def _contrast_row(record: ContrastRecord, one: Contrast) -> list[str]:
@@ -307,6 +327,104 @@ def _scan(record: SubstitutionRecord) -> str:
         (f"full depth at {most:.4g}", False),
     ]  # fmt: skip
     return f'<div style="margin:4px 0 14px"><div>{_soft(record.key)}</div>{_table(header, rows)}</div>'
+
+
+def _run(record: SteerRecord) -> str:
+    """What steers, both texts after the prompt, and what happens to the next token at the prompt's end."""
+    unit = " of unit length" * record.ask.unit
+    said = f"{record.ask.method}{unit}, {len(record.pushes)} at {record.ask.where} positions"
+    changes = [abs(change) for text in (record.default, record.steered) for change in _changes(text)]
+    most = max(changes, default=0.0)
+    rows = [
+        [name, f'<div style="{_STRIP}">{_prompt(prompt)}{_written(text, most, sign)}</div>']
+        for name, prompt, text, sign in (
+            ("default", record.prompt, record.default, -1),
+            ("steered", record.steered_prompt, record.steered, 1),
+        )
+    ]
+    depth = f"full depth where steering changed a log-probability by {most:.3g} nats" if changes else ""
+    parts = [f"<div>{_soft(f'{record.ask.model_id}: {said}')}</div>", _pushes(record.pushes)]
+    parts.append(_table([("", False), (depth, False)], rows))
+    if record.effect is not None:
+        parts.append(_effect(record.effect))
+    return f'<div style="margin:4px 0 14px">{"".join(parts)}</div>'
+
+
+def _effect(effect: Effect) -> str:
+    """What became of the next token at the prompt's end, and of the watched features."""
+    said = _soft(f"next token: divergence {effect.divergence:.4g} nats")
+    parts = [_shifts("more likely", effect.gains, RISING), _shifts("less likely", effect.losses, FALLING)]
+    watched = [
+        [_visible(one.label) or "no label", _soft(one.key), f"{max(one.before):.4g}", f"{max(one.after):.4g}"]
+        for one in effect.watched
+    ]
+    if watched:
+        header = [("watched", False), ("", False), ("largest on the prompt", True), ("steered", True)]
+        parts.append(_table(header, watched))
+    return f"<div>{said}</div>{''.join(parts)}"
+
+
+def _sweep(record: SweepRecord) -> str:
+    """A row a strength: how far the next token is moved, how odd the text is to the unsteered model, and the text."""
+    most = max((abs(change) for row in record.rows for change in _changes(row.text)), default=0.0)
+    rows = [
+        [
+            f"{row.factor:g}", f"{row.divergence:.4g}", "" if row.perplexity is None else f"{row.perplexity:.4g}",
+            f'<div style="{_STRIP}">{_written(row.text, most, 1)}</div>',
+        ]
+        for row in record.rows
+    ]  # fmt: skip
+    header = [("times", True), ("divergence", True), ("perplexity", True), ("text", False)]
+    prompt = f'<div style="{_STRIP}">{_prompt(record.prompt)}</div>'
+    return f'<div style="margin:4px 0 14px">{_pushes(record.pushes)}{prompt}{_table(header, rows)}</div>'
+
+
+def _pushes(pushes: Sequence[PushRecord]) -> str:
+    rows = [
+        [
+            f"<b>{_visible(one.label) or 'no label'}</b>", _soft(one.key), f"{one.strength:.4g}",
+            f"{one.strength / one.maximum:.3g}×" if one.maximum else "", f"{one.norm:.4g}", _esc(one.hook),
+        ]
+        for one in pushes
+    ]  # fmt: skip
+    header = [("steers", False), ("", False), ("strength", True), ("of maximum", True), ("length", True), ("at", False)]
+    return _table(header, rows)
+
+
+def _prompt(tokens: Sequence[Token]) -> str:
+    return f'<span style="{_SOFT}">{"".join(_visible(t.text, breaks=True) for t in tokens if not t.special)}</span>'
+
+
+def _changes(text: SteeredText) -> list[float]:
+    """Log-probability under the model that wrote each token, less that under the other."""
+    return [one.logprob - one.other for one in text.tokens if one.other is not None]
+
+
+def _written(text: SteeredText, most: float, sign: int) -> str:
+    """Generated tokens, coloured by what steering did to their log-probability: `sign` times their change."""
+    parts = []
+    for one in text.tokens:
+        shown = _visible(one.token.text, breaks=True) or "▯"
+        told = f"log-probability {one.logprob:.3g}"
+        style = "opacity:.5;font-size:.82em" if one.token.special else ""
+        if one.other is not None:
+            change = sign * (one.logprob - one.other)
+            depth = 0.08 + 0.57 * min(1.0, abs(change) / most if most else 0.0)
+            style += f";background:rgba({RISING if change >= 0 else FALLING},{depth:.2f});border-radius:3px"
+            told += f", {one.other:.3g} {'without' if sign > 0 else 'with'} steering"
+        likeliest = ", ".join(f"“{visible(likely.token.text)}” {likely.logprob:.3g}" for likely in one.top)
+        told += f"; likeliest {likeliest}" if likeliest else ""
+        parts.append(f'<span title="{_esc(told)}" style="{style.lstrip(";")}">{shown}</span>')
+    return "".join(parts)
+
+
+def _shifts(name: str, shifts: Sequence[Shift], hue: str) -> str:
+    chips = " ".join(
+        f'<span title="{_esc(f"{one.before:.3g} → {one.after:.3g}")}" style="background:rgba({hue},.16);'
+        f'border-radius:3px;padding:1px 4px;white-space:pre">{_visible(one.token.text) or "∅"}</span>'
+        for one in shifts[:LOGITS]
+    )
+    return f'<div style="font:13px/1.9 ui-monospace,monospace">{_soft(name)} {chips}</div>' if chips else ""
 
 
 def _clipped(text: str) -> str:

@@ -49,7 +49,7 @@ class Shown:
         return notebook.to_html([self])
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a source, model or release, an example of a feature, a token of a test, a hit of a search."""
+        """A row a source, model or release, an example of a feature, a token of a test or a run, a hit of a search."""
         from core import frames
 
         return frames.to_pandas([self])
@@ -872,6 +872,15 @@ class VectorRecord(Shown):
 
     def __repr__(self) -> str:
         return f"VectorRecord({self.key}, {self.label!r}, {self.hook}, {len(self.values)} numbers)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A steering to begin with, from `configs/steer.yaml`."""
+
+    name: str
+    note: str
+    ask: SteerAsk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -21,7 +21,18 @@ import numpy as np
 from core.detached import detached
 from core.errors import BadConfig, BadInput, NotFound
 from core.models.line import Line
-from core.records import FeatureKey, Push, PushRecord, SteerAsk, SteerRecord, SweepRecord, Tell, VectorRecord, Watched
+from core.records import (
+    FeatureKey,
+    Push,
+    PushRecord,
+    SteerAsk,
+    SteerRecord,
+    SweepRecord,
+    Tell,
+    TestRecord,
+    VectorRecord,
+    Watched,
+)
 from core.techniques.asked import check, check_factors
 
 if TYPE_CHECKING:
@@ -48,7 +59,7 @@ class Steerer:
     def _kept(self) -> Local:
         return self._bench._kept
 
-    def runs(self, ask: SteerAsk, *, keep: bool, tell: Tell | None) -> Iterator[SteerRecord]:
+    def runs(self, ask: SteerAsk, *, keep: bool, tell: Tell | None) -> Generator[SteerRecord]:
         """The record of a run as it grows; see `Workbench.steering`."""
         check(ask, self._bench.settings)
         return detached(lambda: self._runs(ask, keep, tell))
@@ -124,7 +135,7 @@ class Steerer:
         """Raises `BadInput` for numbers that are no direction at this hook."""
         import torch
 
-        from core.models.capture import capture
+        from core.models.capture import capture, check_hooks
 
         if not all(map(math.isfinite, values)) or max(map(abs, values)) > LARGEST:
             raise BadInput(f"The direction has numbers that are not finite, or larger than {LARGEST:g}.")
@@ -133,12 +144,35 @@ class Steerer:
         slot = self._bench._model_slot(model_id)
         model = slot.get()
         try:
+            check_hooks(model, [hook])
             with slot.lock:
                 width = capture(model, torch.zeros(1, 1, dtype=torch.int64), [hook])[hook].shape[-1]
         except BadConfig as error:
             raise BadInput(str(error)) from error
         if width != len(values):
             raise BadInput(f"The direction has {len(values):,} numbers, and {hook} of {model_id} has {width:,}.")
+
+    def test(self, vector: VectorRecord, texts: Sequence[str], tell: Tell | None) -> list[TestRecord]:
+        """The product x · direction at every token of each text, as of a signed source. Cost: a pass a text."""
+        import torch
+
+        from core.models.capture import capture
+        from core.sources.codes import Dense
+        from core.techniques.feature_test import test_feature
+
+        slot = self._bench._model_slot(vector.key.model_id)
+        with slot.held():
+            model, rows = self._bench._tokens(vector.key.model_id, texts, tell)
+            source, codes = direction(vector, self._bench.settings.device), []
+            for ids in rows:
+                with slot.lock:
+                    x = capture(model, torch.tensor([ids]), [vector.hook])[vector.hook][0]
+                values = source.encode(x)
+                if not values.isfinite().all():
+                    raise BadInput(f"The values of {vector.key} are no finite numbers here: its own are too large.")
+                codes.append(Dense(values.cpu().numpy()))
+            records = test_feature(replace(vector.key, index=0), texts, rows, codes, model, signed=True)
+        return [replace(record, key=vector.key) for record in records]
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
@@ -205,6 +239,11 @@ def direction(vector: VectorRecord, device: str) -> Dictionary:
     from core.sources.directions import Directions
 
     return Directions(torch.tensor([vector.values], device=device), vector.hook)
+
+
+def is_vector_key(key: FeatureKey) -> bool:
+    """Whether it is one that `vector_key` makes."""
+    return key.source.set_name.startswith("vectors-")
 
 
 def vector_key(model_id: str, hook: str, values: Sequence[float]) -> FeatureKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -34,6 +35,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 def visible(text: str) -> str:
     """A text on one line: line breaks and control characters shown, so that a corpus cannot steer the terminal."""
     return "".join("↵" if char == "\n" else char if char.isprintable() else "·" for char in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text that keeps its lines."""
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def _cell(value: object) -> str:
@@ -106,6 +112,55 @@ class Bar:
         if self._live and self._what:
             self._out.write("\n")
         self._what = ""
+
+
+class Growing:
+    """Draws a text that grows, over what it drew before; on a terminal only."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stderr
+        self._live = self._out.isatty()
+        self._lines = 0
+
+    def __call__(self, text: str) -> None:
+        """Shows the text so far, its end where it is longer than the terminal."""
+        if not self._live:
+            return
+        columns, rows = shutil.get_terminal_size()
+        lines = folded(text, columns - 1)[1 - rows :]
+        self._write("\n".join(lines))
+        self._lines = len(lines)
+
+    def close(self) -> None:
+        """Leaves nothing behind: whoever drew writes the whole at its place."""
+        if self._lines:
+            self._write("")
+        self._lines = 0
+
+    def _write(self, text: str) -> None:
+        up = f"\x1b[{self._lines - 1}A" if self._lines > 1 else ""
+        self._out.write(f"\r{up}\x1b[J{text}")
+        self._out.flush()
+
+
+def folded(text: str, columns: int) -> list[str]:
+    """Its lines, cut where they are wider than so many columns."""
+    lines = []
+    for line in visible_lines(text).split("\n"):
+        begin, width = 0, 0
+        for at, char in enumerate(line):
+            wide = _width(char)
+            if width + wide > columns and at > begin:
+                lines.append(line[begin:at])
+                begin, width = at, 0
+            width += wide
+        lines.append(line[begin:])
+    return lines
+
+
+def _width(char: str) -> int:
+    """Columns that a terminal gives it."""
+    return 0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
 
 
 def _duration(seconds: float) -> str:

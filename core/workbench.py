@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from core.records import (
     LeftOut,
     Measure,
     ModelRecord,
+    Preset,
     Push,
     Records,
     ReleaseRecord,
@@ -56,7 +57,7 @@ from core.records import (
     VectorRecord,
 )
 from core.settings import Settings
-from core.steerer import Steerer
+from core.steerer import Steerer, is_vector_key
 from core.store.layout import OpenSources, SourceData
 from core.store.record import feature_record, table
 
@@ -214,12 +215,21 @@ class Workbench:
         begin = [manifest.bos] if bos and manifest.bos is not None else []
         return self._vocabulary(model_id).draw(begin + ids)
 
+    def chats(self, model_id: str) -> bool | None:
+        """Whether the model has a chat template, without loading it; None where only loading it would tell."""
+        from core.techniques.tokenize import has_chat_template
+
+        manifest, folder = self.catalog.model(model_id)
+        return has_chat_template(_placed(manifest.spec, folder))
+
     # -- the model at work -------------------------------------------------------------------------------------------
 
     def test(
         self, key: FeatureKey | str, texts: Sequence[str] | str, *, tell: Tell | None = None
     ) -> Records[TestRecord]:
-        """One feature's values on new texts; a record a text. `tell` gets each step while it is at work.
+        """The values of a feature, or of a direction that somebody brought, on new texts; a record a text.
+
+        `tell` gets each step while it is at work.
 
         Raises:
             BadInput: a text is empty or longer than the model can read, or there are too many.
@@ -227,6 +237,9 @@ class Workbench:
             NotAvailable: its weights are not here.
         """
         key = _feature(key)
+        vector = self._kept.vector(key) if is_vector_key(key) else None
+        if vector is not None:
+            return Records(self._steerer.test(vector, self._texts(texts), tell))
         source = self._source_of(key)
         texts = self._texts(texts)
         from core.techniques.feature_test import test_feature
@@ -409,7 +422,7 @@ class Workbench:
 
     def steering(
         self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None
-    ) -> Iterator[SteerRecord]:
+    ) -> Generator[SteerRecord]:
         """The record of a run as its texts grow, the last with `done`; closing the iterator stops the run.
 
         With `keep` the whole run is saved, and one that was saved before is given at once. `tell` gets the number of
@@ -470,6 +483,18 @@ class Workbench:
     def drop_vector(self, key: FeatureKey | str) -> None:
         """Deletes one of them; raises `NotFound`."""
         self._kept.drop_vector(_feature(key))
+
+    def presets(self, model_id: str | None = None) -> Records[Preset]:
+        """Steerings to begin with, of one model if named: of `configs/steer.yaml` those whose features are here."""
+        from core.presets import read_presets
+
+        widths = {source.key: source.width for source in self.sources()}
+        return Records(
+            one
+            for one in read_presets()
+            if model_id in (None, one.ask.model_id)
+            and all(push.key.index < widths.get(push.key.source, 0) for push in one.ask.pushes)
+        )
 
     def read(self, model_id: str, texts: Sequence[str], sources: Sequence[SourceKey | str] = ()) -> None:
         """Reads a few texts together, so that what is then asked of each, a search for one, is a look-up.

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from components import controls, exporting, feature_panels, resources, scan_panels, testing, token_strip
+from components import controls, embedding, exporting, feature_panels, resources, scan_panels, testing, token_strip
 
 key = controls.feature_key()
 record = controls.attempt(lambda: resources.workbench().feature(key), key.source) if key else None
@@ -15,6 +15,10 @@ show = controls.choice("show", ("diverse", "raw", "interval", "random"), "divers
 view = controls.choice("view", ("snippet", "whole"), "snippet")
 
 st.set_page_config(page_title=f"{record.label or 'feature'} · {record.key} · Featurescope")
+breaks = st.query_params.get("breaks") == "1"
+if controls.embedded():
+    embedding.page(record, controls.shown(), controls.test_texts(), show=show, view=view, breaks=breaks)
+    st.stop()
 st.html(feature_panels.header(record))
 with st.container(key="fs-body"):
     with st.container(key="fs-main"):
@@ -29,7 +33,8 @@ with st.container(key="fs-body"):
                 partial(resources.workbench().prompt, key.source),
                 show=show,
                 view=view,
-                breaks=st.query_params.get("breaks") == "1",
+                breaks=breaks,
+                testable="weights" in record.source.has,
             )
     with st.container(key="fs-side"):
         st.html(feature_panels.side(record))
@@ -39,3 +44,4 @@ with test_box:  # last, since it may have to wait for the model
     testing.box(record, controls.test_texts(), controls.kept())
     if "weights" in record.source.has:
         st.html(scan_panels.way_in(record))
+embedding.dialog(record)

@@ -1,6 +1,7 @@
 """Features that a text activates: /search?text=…&model=…&sources=2-res,3-res&tokens=3,4&sort=value&page=2.
 
-Also those of each token, view=token&source=3-res, and what tells two texts apart, text=…&against=….
+Also those of each token, view=token&source=3-res, what tells two texts apart, text=…&against=…, and what a text does to
+features that were picked, view=picked&picked=2-res/78,3-res/5.
 """
 
 import streamlit as st
@@ -20,6 +21,8 @@ with st.container(key="fs-search"):
     st.html(search_panels.form(view, models, resources.prompts()))
     if view.shown == "contrast" and not (view.text and view.against):
         st.html(contrast_panels.examples(view, resources.pairs()))
+    elif view.shown == "picked":
+        searching.picked(view, sources)
     elif not view.text:
         st.html(search_panels.examples(view, resources.prompts()))
     elif read := searching.read(view):

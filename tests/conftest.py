@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the person who runs the tests has set must not change what they say."""
     for name in os.environ:
-        if name.startswith("FEATURESCOPE_") or name in {"HOST", "PORT"}:
+        if name.startswith("FEATURESCOPE_") or name in {"HOST", "PORT", "FRAME_ANCESTORS"}:
             monkeypatch.delenv(name)
 
 

@@ -66,7 +66,8 @@ class Server:
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without what would change the workbench, and with `more`."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(("FEATURESCOPE_", "STREAMLIT_"))}
+    ours = ("FEATURESCOPE_", "STREAMLIT_", "FRAME_ANCESTORS")
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return mine | {"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1"} | more
 
 
@@ -78,10 +79,15 @@ def free_port() -> int:
         return port
 
 
-def python(code: str, **more: str) -> str:
+def python(code: str, *arguments: str, **more: str) -> str:
     """Runs Python code in a fresh process and returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(**more), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 LOGO_FILE = str(HERE / "logo.svg")
 STRIP_CSS = (HERE.parent / "token_strip" / "strip.css").read_text()
 _STYLE = f"<style>\n{(HERE / 'look.css').read_text()}\n{STRIP_CSS}\n</style>"
+_EMBEDDED = f"<style>\n{(HERE / 'embed.css').read_text()}\n</style>"
 
 _shell = st.components.v2.component(
     "featurescope_shell",
@@ -24,12 +25,14 @@ _shell = st.components.v2.component(
 )
 
 
-def dress(warm: Callable[[str], None]) -> None:
-    """Put the style sheet and the shell script on the page; both take no room.
+def dress(warm: Callable[[str], None], *, embedded: bool = False) -> None:
+    """Put the style sheet and the shell script on the page; both take no room. `embedded`: for a small frame.
 
     `warm` is called at the first letter typed into a box with `data-warm`, with what that says.
     """
     st.html(_STYLE)
+    if embedded:
+        st.html(_EMBEDDED)
     with st.container(key="fs-shell"):
         _shell(key="shell", on_warm_change=lambda: warm(str(st.session_state["shell"].warm or "")))
 

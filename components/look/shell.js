@@ -1,6 +1,6 @@
 // The shell: links, forms, copying and tooltips of the static parts of every page. It keeps no state of its own: a link
 // changes the URL and tells Streamlit about it the way the Back button does, so that every view stays its URL.
-const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "scan", "server"])
+const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "scan", "steer", "server"])
 
 function go(url, stay) {
   history.pushState({}, "", url)
@@ -28,12 +28,13 @@ function comeBack(link) {
 
 // Several clicks may come before the page is drawn again, so a list in the address is changed where it stands.
 function toggled(link) {
-  const [name, value] = link.dataset.toggle.split(":"), url = new URL(location.href)
+  const [name, value] = link.dataset.toggle.split(":"), url = new URL(location.href), picked = name === "picked"
   const held = new Set((url.searchParams.get(name) ?? "").split(",").filter(Boolean))
   held.delete(value) || held.add(value)
-  link.setAttribute("aria-pressed", held.has(value))
-  url.searchParams.delete("page")
-  held.size ? url.searchParams.set(name, [...held].sort((a, b) => a - b).join(",")) : url.searchParams.delete(name)
+  link.setAttribute(picked ? "aria-checked" : "aria-pressed", held.has(value))
+  if (!picked) url.searchParams.delete("page")
+  const all = picked ? [...held] : [...held].sort((a, b) => a - b)
+  all.length ? url.searchParams.set(name, all.join(",")) : url.searchParams.delete(name)
   return url.pathname + url.search
 }
 
@@ -60,13 +61,17 @@ async function copy(text, button) {
   try { await navigator.clipboard.writeText(text) }
   catch {  // no clipboard without https, save on this machine: the old way still works
     const area = Object.assign(document.createElement("textarea"), { value: text })
-    document.body.append(area); area.select()
+    (button.closest("dialog") ?? document.body).append(area); area.select()  // outside of an open dialog nothing can be selected
     done = document.execCommand("copy"); area.remove()
   }
   const before = button.dataset.label ?? (button.dataset.label = button.textContent)
   button.textContent = done ? "Copied ✓" : "Press Ctrl+C"
   clearTimeout(button._back); button._back = setTimeout(() => { button.textContent = before }, 1600)
 }
+
+// In somebody's frame: what is there stays there, and every link opens a tab of its own.
+const embedded = [...new URLSearchParams(location.search)].some(([name, value]) => name === "embed" && value.toLowerCase() === "true")
+if (embedded) document.head.append(Object.assign(document.createElement("base"), { target: "_blank" }))
 
 function onClick(event) {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
@@ -83,7 +88,7 @@ function onClick(event) {
     return
   }
   const link = find(event, n => n.tagName === "A" && n.href)
-  if (!link || link.target || link.hasAttribute("download")) return
+  if (!link || link.target || embedded || link.hasAttribute("download")) return
   const url = new URL(link.href, location.href)
   if (url.origin !== location.origin || !PAGES.has(url.pathname.slice(1))) return
   if (url.hash && url.pathname === location.pathname && url.search === location.search) return
@@ -116,7 +121,7 @@ function onKey(event) {
     const jump = document.querySelector('[data-name="jump"], #fs-text')
     if (jump) { event.preventDefault(); jump.focus(); jump.select() }
   }
-  const choice = event.target?.closest?.("a[role=button]")
+  const choice = event.target?.closest?.("a[role=button], a[role=checkbox]")
   if (choice && event.key === " ") { event.preventDefault(); choice.click() }
   if (choice?.closest("[data-walk]")) walk(event, choice)
   if (event.key === "Enter" && event.target?.tagName === "TEXTAREA" && !event.shiftKey && !event.isComposing) {

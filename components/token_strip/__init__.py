@@ -37,10 +37,19 @@ _tester = st.components.v2.component(
 
 
 def examples(
-    record: FeatureRecord, prompt: Callable[[int], Sequence[Token]], *, show: str, view: str, breaks: bool
+    record: FeatureRecord,
+    prompt: Callable[[int], Sequence[Token]],
+    *,
+    show: str,
+    view: str,
+    breaks: bool,
+    testable: bool = True,
 ) -> None:
-    """All example groups of a feature; `show`, `view` and `breaks` are the link's choice to begin with."""
-    data = payload.examples(record, prompt) | {"show": show, "view": view, "breaks": breaks}
+    """All example groups of a feature; `show`, `view` and `breaks` are the link's choice to begin with.
+
+    `testable`: there is a test box that an example can be copied into.
+    """
+    data = payload.examples(record, prompt) | {"show": show, "view": view, "breaks": breaks, "testable": testable}
     _examples(data=data, key=f"examples-{record.key}")
 
 
@@ -55,13 +64,17 @@ def tester(
     ready: bool,
     message: str,
     echo: int,
+    stage: str = "",
+    part: float | None = None,
+    field: bool = True,
     on_run: Callable[[], None],
     on_warm: Callable[[], None],
 ) -> Any:
     """The test box with its results. It fires `run` ({texts, kept, n}) and, at the first letter typed, `warm`.
 
+    `stage` says how far a test is that is at work, and `part` how much of it is done; what was shown stays meanwhile.
     `pending`: the texts of a link wait for the model; the component asks for them once it is drawn, so that the page is
-    complete before the slow part begins.
+    complete before the slow part begins. Without `field` only what the link asks for is tested.
     """
     data = payload.tests(record, tests) | {
         "wanted": list(wanted),
@@ -70,5 +83,8 @@ def tester(
         "ready": ready,
         "message": message,
         "echo": echo,
+        "stage": stage,
+        "part": part,
+        "field": field,
     }
     return _tester(data=data, key=key, on_run_change=on_run, on_warm_change=on_warm)

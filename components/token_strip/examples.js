@@ -122,7 +122,7 @@ function line(data, row, state, draw) {
   const send = el("button", "quiet copy", undefined, { type: "button", "data-tip": "Copy this example into the test box", "aria-label": "Copy this example into the test box" })
   send.append("→", el("span", "wide", " test"))
   send.onclick = () => window.dispatchEvent(new CustomEvent("featurescope:test", { detail: plain(data, text, from, to) }))
-  tail.append(send)
+  if (data.testable) tail.append(send)
   if (row.repeats > 1) {
     const mark = `${row.prompt}:${row.at}`, open = state.open.has(mark)
     const fold = el("button", "quiet fold", `× ${row.repeats} ${open ? "▾" : "▸"}`, {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from components.charts import scale
 from core.records import Example, FeatureRecord, Member, TestRecord, Token
 
 SPECIAL, PARTIAL = 1, 2
@@ -16,11 +17,6 @@ BEFORE, AFTER = 10, 7
 """Tokens of a folded context on either side of its own."""
 MEMBERS = 5
 """Folded contexts that are shown of an example."""
-
-
-def scale(record: FeatureRecord) -> float:
-    """The value that is drawn at full depth: the feature's maximum, of largest magnitude if it is signed."""
-    return max(abs(record.maximum), abs(record.minimum)) if record.source.signed else record.maximum
 
 
 def _short(value: float) -> float:

@@ -1,17 +1,18 @@
 // The test box: texts of one's own on this feature. What is shown is in the link; the server only ever answers `run`.
-const TEXT = "defaulttesttext"
+const TEXT = "defaulttesttext", HINT = "Enter tests · Shift+Enter starts a line"
 const boxes = new WeakMap()
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector("#root")
   if (!root || !data) return
   let box = boxes.get(root)
-  if (!box) { box = build(root); boxes.set(root, box) }
+  if (!box) { box = build(root, data); boxes.set(root, box) }
   box.fire = setTriggerValue
-  box.data = data
+  box.data = data.stage && box.data ? { ...box.data, stage: data.stage, part: data.part } : data  // what was there stays meanwhile
   passTips(root)
   root.classList.toggle("signed", data.signed)
-  if (data.pending && box.n === 0 && data.wanted.length) run(box, data.wanted, data.kept)
+  if (data.pending && data.echo >= box.n && data.wanted.length) run(box, data.wanted, data.kept)
+  else if (data.stage) { box.waiting = true; box.n = Math.max(box.n, data.echo) }  // heard, and at work
   else if (data.echo >= box.n) {
     box.waiting = false
     box.n = Math.max(box.n, data.echo)
@@ -22,7 +23,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   return () => window.removeEventListener("featurescope:test", box.take)
 }
 
-function build(root) {
+function build(root, data) {
   const box = { n: 0, texts: [], kept: 0, waiting: false, warmed: false }
   box.area = el("textarea", "", undefined, { rows: 1, placeholder: "A sentence of your own", "aria-label": "Text to test on this feature", spellcheck: "false" })
   box.go = el("button", "go", "Test", { type: "button" })
@@ -30,10 +31,12 @@ function build(root) {
   box.lines.checked = true
   box.out = el("div", "results", undefined, { "aria-live": "polite" })
   const field = el("div", "field"), hint = el("div", "hint"), each = el("label")
+  box.said = el("span", "say", HINT, { role: "status" })
+  box.slim = el("i", "slim", undefined, { hidden: "" })
   field.append(box.area, box.go)
   each.append(box.lines, "each line is a text of its own")
-  hint.append(el("span", "", "Enter tests · Shift+Enter starts a line"), each)
-  root.replaceChildren(field, hint, box.out)
+  hint.append(box.said, each, box.slim)
+  root.replaceChildren(...(data.field ? [field, hint] : []), box.out)
   const submit = () => {
     const texts = box.lines.checked ? box.area.value.split("\n").filter(t => t.trim()) : [box.area.value]
     run(box, [...box.texts.slice(0, box.kept), ...(texts.length ? texts : [""])], box.kept)
@@ -72,8 +75,12 @@ function run(box, texts, kept) {
 function draw(box) {
   const { data, out } = box
   box.go.disabled = box.waiting
-  const parts = []
-  if (box.waiting) parts.push(el("div", "wait", data.ready ? "Testing…" : "Loading the model, then testing…"))
+  const parts = [], stage = data.stage || (data.ready ? "Testing…" : "Loading the model, then testing…")
+  box.said.textContent = box.waiting ? stage : HINT  // in the line that is there anyway, so that nothing moves
+  box.said.classList.toggle("wait", box.waiting)
+  box.slim.hidden = !box.waiting || data.part === null || data.part === undefined || !data.stage
+  box.slim.style.width = `${100 * (data.part ?? 0)}%`
+  if (box.waiting && !data.field) parts.push(el("div", "wait", stage))
   if (!box.waiting && data.message) parts.push(el("div", "said", data.message, { role: "alert" }))
   let split = false
   data.tests.forEach((test, i) => {
@@ -109,6 +116,7 @@ function result(box, test, i) {
          : run(box, [...others.slice(0, box.kept), test.text, ...others.slice(box.kept)], box.kept + 1), kept)
   button("Edit", "Put this text into the box again", () => { box.area.value = test.text; box.lines.checked = !test.text.includes("\n"); box.area.focus() })
   button("×", "Remove this test", () => run(box, others, i < box.kept ? box.kept - 1 : box.kept))
-  node.append(strip, tail)
+  node.append(strip)
+  if (data.field) node.append(tail)
   return { node, split }
 }

@@ -148,6 +148,7 @@ def search(record: SearchRecord, *, ignore_bos: bool = True) -> Json:
             }
             for count in record.sources
         ],
+        "leftOut": [{"sourceId": left.key.source_id, "why": left.why} for left in record.left_out],
     }  # fmt: skip
 
 

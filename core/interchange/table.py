@@ -25,7 +25,7 @@ def feature_csv(record: FeatureRecord) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_guarded(cell) for cell in row] for row in _rows(record))
+    writer.writerows([guarded(cell) for cell in row] for row in _rows(record))
     return out.getvalue()
 
 
@@ -34,7 +34,8 @@ def python_line(key: FeatureKey) -> str:
     return f'from core.workbench import Workbench; record = Workbench().feature("{key}")'
 
 
-def _guarded(cell: Cell) -> Cell:
+def guarded(cell: Cell) -> Cell:
+    """A cell that no spreadsheet runs as a formula."""
     # Leading blanks and control characters are looked through: some readers trim them before they decide.
     if isinstance(cell, str) and cell.lstrip(" \t\r\n\0").startswith(tuple(_RUNS)):
         return "'" + cell

@@ -7,8 +7,8 @@ microseconds more than a plain lock.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
+from threading import Lock, get_ident
 from types import TracebackType
 
 
@@ -16,22 +16,22 @@ class InTurn:
     """Whoever has it may take it again, and lets go as often."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()  # guards all below; nobody waits while holding it
+        self._guard = Lock()  # guards all below; nobody waits while holding it
         self._owner: int | None = None
         self._depth = 0
-        self._waiting: deque[tuple[int, threading.Lock]] = deque()
+        self._waiting: deque[tuple[int, Lock]] = deque()
         """Threads, each with a gate that opens when the lock is theirs."""
 
     def acquire(self, blocking: bool = True) -> bool:
         """Whether it is this thread's now; waits for it, unless `blocking` is false."""
-        me = threading.get_ident()
+        me = get_ident()
         with self._guard:
             if self._owner in (None, me):
                 self._owner, self._depth = me, self._depth + 1
                 return True
             if not blocking:
                 return False
-            gate = threading.Lock()
+            gate = Lock()
             gate.acquire()
             self._waiting.append((me, gate))
         try:
@@ -48,7 +48,7 @@ class InTurn:
     def release(self) -> None:
         """Lets go; raises `RuntimeError` if it is not this thread's."""
         with self._guard:
-            if self._owner != threading.get_ident():
+            if self._owner != get_ident():
                 raise RuntimeError("It is let go by a thread that does not have it.")
             self._depth -= 1
             if not self._depth:

@@ -90,6 +90,6 @@ def _chat(turns: Sequence[Message], settings: Settings) -> None:
         raise BadInput(f"The chat is too long: at most {settings.max_characters:,} characters are read.")
 
 
-def _between(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+def _between(name: str, value: int | float, low: int | float, high: int | float, unit: str = "") -> None:
     if not low <= value <= high:
         raise BadInput(f"The {name} is {low:g} to {high:g}{unit and ' '}{unit}, not {value:g}.")

@@ -22,13 +22,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.errors import BadConfig, BadInput
 from core.models.capture import per_token
 from core.models.loading import LoadedModel
 from core.models.plain import Change, Runner, plain_of
 from core.records import Effect, Likely, Shift, SteeredText, Watched, Written
 from core.sources.dictionary import Dictionary
 from core.techniques.sampling import Sampling
-from core.techniques.steering import Aim, Steering
+from core.techniques.steering import TOO_STRONG, Aim, Steering
 
 SCORED = 16
 """Tokens after which both texts are scored under the other model."""
@@ -54,36 +55,58 @@ class Batch:
         with lock:
             self._runner: Runner = plain_of(model).runner(model, sorted({*steering.hooks, *also}))
         self._cache: Any = None
+        self._moved = torch.zeros(steering.size, dtype=torch.bool, device=model.device)
+        """Rows in which an activation was changed."""
+        self._apart = self._moved.clone()
+        """Rows that are not the first one's text in the first one's model."""
 
     def read(
         self, ids: Sequence[int], rows: int, watch: Sequence[str] = ()
     ) -> tuple[Float[Tensor, "rows vocab"], dict[str, Float[Tensor, "rows pos d"]]]:
-        """Reads the prompt: (logits of what follows it, the activations at the hooks of `watch` as steered)."""
+        """Reads the prompt: (logits of what follows it, the activations at the hooks of `watch` as steered).
+
+        Raises what `go_on` does.
+        """
         special = [i in self._model.vocabulary.special for i in ids]
         at = torch.tensor([self._aim.prompt(special)] * rows)
         seen: dict[str, Tensor] = {}
         batch = torch.tensor([list(ids)] * rows)
-        changes = dict(self._steering.changes(at))
+        changes = dict(self._steering.changes(at, self._moved))
         for hook in watch:
             changes[hook] = _seeing(changes.get(hook), batch, hook, seen)
-        return self._pass(batch, changes)[:, -1], seen
+        logits = self._pass(batch, changes)[:, -1]
+        return logits, {hook: self._alike(value) for hook, value in seen.items()}
 
     def go_on(self, ids: Sequence[Sequence[int]], *, every: bool = False) -> Float[Tensor, "rows some vocab"]:
-        """Logits after more tokens of each row: after the last, or after every one."""
+        """Logits after more tokens of each row: after the last, or after every one.
+
+        Raises:
+            BadInput: the strength is so large that the model's numbers overflow.
+        """
         batch = torch.tensor(ids)
         at = torch.full(batch.shape, self._aim.generated)
-        return self._pass(batch, self._steering.changes(at), every=every)
+        return self._pass(batch, self._steering.changes(at, self._moved), every=every)
 
     def twin(self) -> Batch:
         """Another one that has read the same and goes on by itself."""
         other = copy.copy(self)
         other._cache = copy.deepcopy(self._cache)
+        other._moved, other._apart = self._moved.clone(), self._apart.clone()
         return other
 
     def _pass(self, batch: Tensor, changes: Mapping[str, Change], *, every: bool = False) -> Tensor:
         with self._lock:
             logits, self._cache = self._runner.pass_(batch, changes, self._cache, every=every)
-        return logits
+        self._apart |= self._moved | self._moved[0] | (batch != batch[0]).any(1).to(self._apart.device)
+        if not logits.amax(-1).isfinite().all():  # NaN counts as the largest
+            if self._moved.any():
+                raise BadInput(TOO_STRONG)
+            raise BadConfig(f"{self._model.manifest.record.model_id} gives no finite numbers on this text.")
+        return self._alike(logits)
+
+    def _alike(self, values: Float[Tensor, "rows pos _"]) -> Float[Tensor, "rows pos _"]:
+        """Rows of one text in one model made one to the bit: their sums may be rounded differently in a batch."""
+        return torch.where(self._apart[:, None, None], values, values[:1])
 
 
 def _seeing(before: Change | None, ids: Tensor, hook: str, seen: dict[str, Tensor]) -> Change:
@@ -147,26 +170,25 @@ def write(
 
 
 class Scores:
-    """The log-probability of each text's tokens under the other one's model, some at a time."""
+    """The log-probability of each text's tokens under another one's model, some at a time: row by row of a batch."""
 
-    def __init__(self, batch: Batch, logits: Float[Tensor, "2 vocab"], texts: tuple[Text, Text]) -> None:
+    def __init__(self, batch: Batch, logits: Float[Tensor, "rows vocab"], texts: Sequence[Text]) -> None:
         self._batch, self._texts, self._done = batch, texts, 0
-        self._next = logits  # after all that was read: row 0 of the unsteered model, row 1 of the steered one
+        self._next = logits  # after all that was read
 
     def look(self, *, last: bool) -> None:
         """Scores what was written since, if it is enough or if no more comes."""
-        default, steered = self._texts
-        done, self._done = self._done, max(len(default.ids), len(steered.ids))
-        new = self._done - done
+        done, longest = self._done, max(len(text.ids) for text in self._texts)
+        new = longest - done
         if new == 0 or (new < SCORED and not last):
-            self._done = done
             return
-        pieces = [text.ids[done:] for text in (steered, default)]  # each is read by the other's model
+        self._done = longest
+        pieces = [text.ids[done:] for text in self._texts]
         rows = [piece + [0] * (new - len(piece)) for piece in pieces]
         logits = self._batch.go_on(rows, every=True)
         before = torch.cat([self._next[:, None], logits[:, :-1]], 1).log_softmax(-1)
         self._next = logits[:, -1]
-        for text, piece, row in zip((steered, default), pieces, before, strict=True):
+        for text, piece, row in zip(self._texts, pieces, before, strict=True):
             text.other += [float(row[n, token]) for n, token in enumerate(piece)]
 
 

@@ -17,6 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+COLD = 1e-6
+"""Below this temperature chance has no say beside the logits' rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -35,7 +38,7 @@ class Sampling:
             for row, ids in zip(logits, written, strict=True):
                 said = torch.tensor(ids, dtype=torch.int64, device=logits.device)
                 row.index_add_(0, said, torch.full((len(ids),), -self.frequency_penalty, device=logits.device))
-        if self.temperature == 0:
+        if self.temperature < COLD:
             return [int(i) for i in logits.argmax(-1)]
         logits /= self.temperature
         if self.top_p < 1:
@@ -43,9 +46,9 @@ class Sampling:
         return [int(i) for i in (logits + self._noise(logits.shape[1], step).to(logits.device)).argmax(-1)]
 
     def _noise(self, size: int, step: int) -> Float[Tensor, " vocab"]:
-        """Standard Gumbel noise: -log of exponential draws."""
+        """Standard Gumbel noise: -log of exponential draws, in float64: one in 10⁷ of NumPy's in float32 is 0."""
         draw = np.random.Generator(np.random.Philox(key=self.seed % 2**64, counter=[0, 0, 0, step]))
-        return -torch.from_numpy(draw.standard_exponential(size, dtype=np.float32)).clamp_min(1e-30).log()
+        return -torch.from_numpy(draw.standard_exponential(size)).clamp_min(1e-30).log().float()
 
 
 def _likeliest(logits: Float[Tensor, "rows vocab"], share: float) -> Float[Tensor, "rows vocab"]:

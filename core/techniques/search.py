@@ -159,8 +159,7 @@ def _sums(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) ->
         kept = facts.density[features] <= asked.densest
         features, values = features[kept], values[kept]
     measures = facts.measured(asked.measure, features, values)
-    sums: Float64[np.ndarray, " width"] = np.bincount(features, measures, minlength=codes.width)
-    return sums
+    return np.bincount(features, measures, minlength=codes.width).astype(np.float64)  # of nothing, they are integers
 
 
 def _merged(ranked: Sequence[_Ranked], most: int) -> list[tuple[int, int]]:

@@ -1,8 +1,8 @@
 """Steering a model: one default and one steered text, and one prompt at several strengths.
 
 Puts together what an ask says (core.techniques.steering, .generate, .sampling); the record of a run grows as its texts
-do, and the last one is whole. Cost: see core.techniques.generate; a sweep is one batch of as many rows as strengths,
-and one pass over all its texts for their perplexity.
+do, and the last one is whole. Cost: see core.techniques.generate; a sweep is one batch of a row more than strengths,
+and passes over all its texts for their perplexity.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-
-import torch
 
 from core.errors import BadInput
 from core.models.loading import LoadedModel
@@ -44,12 +42,13 @@ def steer(
     """The record as the two texts grow, the last one with `done`.
 
     Raises:
-        BadInput: the prompt is empty, leaves no room for the text, or is a chat that the model has no template for.
+        BadInput: the prompt is empty, leaves no room for the text, lacks a token that is to be steered, or is a chat
+            that the model has no template for; or the strength is so large that the model's numbers overflow.
     """
     prompts = prompt_ids(ask, model)
     default, steered = Text(), Text()
     told = None
-    runs, aim, sampling = [], _aim(ask), sampling_of(ask)
+    runs, aim, sampling = [], _aim(ask, len(prompts[1])), sampling_of(ask)
     ends = end_tokens(model)
     if prompts[0] == prompts[1]:
         steering = Steering(ask.method, [(), parts], unit=ask.unit)
@@ -57,7 +56,7 @@ def steer(
         batch = Batch(model, lock, steering, aim, hooks)
         logits, seen = batch.read(prompts[0], 2, hooks)
         told = effect(model, logits, seen, watched)
-        scores = Scores(batch.twin(), logits, (default, steered))
+        scores = Scores(batch.twin(), logits, (steered, default))  # each is read by the other's model
         runs = [write(batch, logits, (default, steered), sampling, length=ask.length, ends=ends,
                       alternatives=ask.alternatives)]  # fmt: skip
     else:
@@ -91,29 +90,32 @@ def sweep(
 ) -> SweepRecord:
     """The same prompt at each multiple of the strengths; raises what `steer` does."""
     prompt, _ = prompt_ids(ask, model)
-    rows = [[replace(part, strength=part.strength * factor) for part in parts] for factor in factors]
-    aim, texts = _aim(ask), [Text() for _ in factors]
-    plain = Batch(model, lock, Steering("add", [()] * len(rows)), aim)
-    unsteered, _ = plain.read(prompt, len(rows))
+    scaled = [[replace(part, strength=part.strength * factor) for part in parts] for factor in factors]
+    rows, aim = [(), *scaled], _aim(ask, len(prompt))
+    texts = [Text() for _ in rows]
     batch = Batch(model, lock, Steering(ask.method, rows, unit=ask.unit), aim)
     logits, _ = batch.read(prompt, len(rows))
+    plain = Batch(model, lock, Steering("add", [()] * len(rows)), aim)
+    scores = Scores(plain, plain.read(prompt, len(rows))[0], texts)
     for _ in write(
         batch, logits, texts, sampling_of(ask), length=ask.length, ends=end_tokens(model), alternatives=ask.alternatives
     ):
-        pass
-    longest = max(len(text.ids) for text in texts)
-    read = plain.go_on([text.ids + [0] * (longest - len(text.ids)) for text in texts], every=True)
-    under = torch.cat([unsteered[:, None], read[:, :-1]], 1).log_softmax(-1)
-    found = []
-    for n, (factor, text) in enumerate(zip(factors, texts, strict=True)):
-        text.other = [float(under[n, at, token]) for at, token in enumerate(text.ids)]
-        found.append(
-            Sweep(
-                factor=factor, text=text.record(model), divergence=divergence(unsteered[n], logits[n]),
-                perplexity=math.exp(-sum(text.other) / len(text.other)) if text.other else None,
-            )
-        )  # fmt: skip
-    return SweepRecord(ask=ask, prompt=model.vocabulary.draw(prompt), pushes=pushes, rows=tuple(found))
+        scores.look(last=False)
+    scores.look(last=True)
+    found = tuple(
+        Sweep(
+            factor=factor, text=text.record(model), divergence=divergence(logits[0], row), perplexity=_perplexity(text)
+        )
+        for factor, text, row in zip(factors, texts[1:], logits[1:], strict=True)
+    )
+    return SweepRecord(ask=ask, prompt=model.vocabulary.draw(prompt), pushes=pushes, rows=found)
+
+
+def _perplexity(text: Text) -> float | None:
+    if not text.other:
+        return None
+    nats = -sum(text.other) / len(text.other)
+    return math.exp(nats) if nats < 709 else math.inf  # beyond, it is no float
 
 
 def prompt_ids(ask: SteerAsk, model: LoadedModel) -> tuple[list[int], list[int]]:
@@ -139,7 +141,7 @@ def chat_ids(model: LoadedModel, turns: Sequence[Message]) -> list[int]:
     """A chat as the model's template writes it, up to where the assistant begins to speak.
 
     Raises:
-        BadInput: the model has no template, or it refuses these turns.
+        BadInput: the model has no template, or it refuses these turns or writes what the model cannot read.
     """
     name = model.manifest.record.model_id
     if not getattr(model.tokenizer, "chat_template", None):
@@ -149,6 +151,11 @@ def chat_ids(model: LoadedModel, turns: Sequence[Message]) -> list[int]:
     except Exception as error:  # templates are programs, and raise what they like
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInput(f"The chat template of {name} refuses these messages: {first}") from error
+    if not written:
+        raise BadInput(f"The chat is empty: the chat template of {name} makes no token of it.")
+    if max(written) >= model.manifest.record.d_vocab:
+        token = model.tokenizer.convert_ids_to_tokens(max(written))
+        raise BadInput(f"{name} has no embedding for the token {token!r} of the chat.")
     return written
 
 
@@ -166,5 +173,7 @@ def sampling_of(ask: SteerAsk) -> Sampling:
     return Sampling(ask.temperature, ask.top_p, ask.frequency_penalty, ask.seed)
 
 
-def _aim(ask: SteerAsk) -> Aim:
+def _aim(ask: SteerAsk, tokens: int) -> Aim:
+    if missing := [n for n in ask.positions if not 0 <= n < tokens]:
+        raise BadInput(f"The prompt has no token {missing[0]}: it has {tokens:,}, from 0 to {tokens - 1}.")
     return Aim(ask.where, ask.positions, ask.special)

@@ -11,7 +11,7 @@ pass.
 - cap:         h - max(0, h·v̂ - s) v̂: the projection is at most s.
 - ablate:      clamp to 0.
 
-Directions of a person's own have no dictionary: there clamp sets h·v to s exactly, h + (s - h·v) v / |v|². `add` and
+Directions of a person's own have no dictionary: there clamp sets h·v to s exactly, h + (s - h·v) v̂ / |v|. `add` and
 `clamp` of several features act together, from one h; the others act in the order in which they are given, each on what
 the one before left. Arithmetic is in float32, whatever the model's.
 
@@ -22,10 +22,9 @@ a feature's column, or a whole encoding where the architecture compares features
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,6 +37,12 @@ from core.sources.dictionary import Dictionary
 from core.sources.directions import Directions
 
 Rows = Float[Tensor, "n d"]
+Read = Float[Tensor, "n _"]
+"""The same tokens at another hook."""
+MOST, LEAST = 1e15, 1e-15
+"""Of an activation that is steered, and of a direction's length: beyond, squares of float32 are infinite, or 0."""
+
+TOO_STRONG = "Steered so, the model's numbers are too large to go on with: take a smaller strength."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +84,41 @@ class Steering:
     """What is done to the rows of a batch: `rows` gives each its parts, none for a row that is left alone.
 
     Raises:
-        BadInput: a direction that has no length.
+        BadInput: a direction that has no length, or a transcoder that is to be clamped before it reads.
     """
 
     def __init__(self, method: Method, rows: Sequence[Sequence[Part]], *, unit: bool = False) -> None:
         self.method: Method = method
-        self._unit = unit
         self._rows = [_by_hook(parts) for parts in rows]
+        unit = unit or method in ("orthogonal", "cap")
         self._directions = {(id(part.source), part.index): _direction(part, unit) for parts in rows for part in parts}
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
 
     @property
     def hooks(self) -> tuple[str, ...]:
         """Every hook that is read or written."""
         return tuple(sorted({hook for hook, _ in self._wanted()}))
 
-    def changes(self, at: Bool[Tensor, "batch pos"]) -> dict[str, Change]:
-        """For one pass, in which the tokens of `at` are steered."""
+    def changes(self, at: Bool[Tensor, "batch pos"], moved: Bool[Tensor, " batch"]) -> dict[str, Change]:
+        """For one pass, in which the tokens of `at` are steered; `moved` takes the rows that are not what they were.
+
+        Raises within the pass:
+            BadInput: the strength is so large that the model's numbers overflow, or a transcoder has not read yet.
+        """
         if not at.any():
             return {}
         seen: dict[str, Tensor] = {}
         made: dict[str, Change] = {}
         for hook, writes in self._wanted():
-            made[hook] = partial(self._write if writes else _read, hook, at, seen)
+            made[hook] = partial(self._write, hook, at, moved, seen) if writes else partial(_read, hook, at, seen)
         return made
 
-    def _write(self, hook: str, at: Bool[Tensor, "batch pos"], seen: dict[str, Tensor], x: Tensor) -> Tensor:
-        return self._written(hook, _tokens(x, at.shape), at, seen).reshape(x.shape)
+    def _write(self, hook: str, at: Tensor, moved: Tensor, seen: dict[str, Tensor], x: Tensor) -> Tensor:
+        return self._written(hook, _tokens(x, at.shape), at, moved, seen).reshape(x.shape)
 
     def _wanted(self) -> Iterator[tuple[str, bool]]:
         """(hook, whether it is written); a hook that is read and written comes as written, and first."""
@@ -114,29 +128,32 @@ class Steering:
             read = {p.source.hook for row in self._rows for parts in row.values() for p in parts}
             yield from ((hook, False) for hook in sorted(read - written))
 
-    def _written(self, hook: str, x: Tensor, at: Tensor, seen: dict[str, Tensor]) -> Tensor:
+    def _written(self, hook: str, x: Tensor, at: Tensor, moved: Tensor, seen: dict[str, Tensor]) -> Tensor:
         """[batch, pos, d]: the activation at one hook, changed where it is to be."""
         out = x.clone()
         for n, row in enumerate(self._rows):
             parts = row.get(hook)
             if parts and at[n].any():
                 own = {key: value[n, at[n]].float() for key, value in {**seen, hook: x}.items()}
-                out[n, at[n]] = self._steered(own[hook], parts, own).to(x.dtype)
+                new = self._steered(own[hook], parts, own).to(x.dtype)
+                if not (new.abs() <= MOST).all():  # NaN is not either
+                    raise BadInput(TOO_STRONG)
+                moved[n] |= (new != out[n, at[n]]).any()
+                out[n, at[n]] = new
         seen[hook] = out
         return out
 
-    def _steered(self, h: Rows, parts: Sequence[Part], seen: Mapping[str, Rows]) -> Rows:
+    def _steered(self, h: Rows, parts: Sequence[Part], seen: Mapping[str, Read]) -> Rows:
         """Some tokens of one row."""
         if self.method in ("clamp", "ablate"):
             change = torch.zeros_like(h)
-            for _, same in groupby(parts, key=lambda part: id(part.source)):
-                change += self._clamped(h, list(same), seen)
+            for same in _by_source(parts):
+                change += self._clamped(h, same, seen)
             return h + change
         if self.method == "add":
             return h + sum(part.strength * self._directions[id(part.source), part.index] for part in parts)
         for part in parts:
             v = self._directions[id(part.source), part.index]
-            v = v / v.norm()
             along = h @ v
             if self.method == "orthogonal":
                 h = h + ((part.strength - 1) * along)[:, None] * v
@@ -144,33 +161,45 @@ class Steering:
                 h = h - (along - part.strength).clamp_min(0)[:, None] * v
         return h
 
-    def _clamped(self, h: Rows, parts: Sequence[Part], seen: Mapping[str, Rows]) -> Rows:
+    def _clamped(self, h: Rows, parts: Sequence[Part], seen: Mapping[str, Read]) -> Rows:
         """What setting these features of one source adds."""
         source = parts[0].source
         wanted = torch.tensor([0.0 if self.method == "ablate" else p.strength for p in parts], device=h.device)
         indices = torch.tensor([p.index for p in parts], device=h.device)
-        x = seen[source.hook]
-        missing = wanted - source.values(x, indices)  # [n, parts]
         if isinstance(source, Directions):
-            rows = source.W_dec[indices]
-            return missing / rows.square().sum(1) @ rows
-        return source.written(x, missing, indices)
+            rows = torch.stack([self._directions[id(part.source), part.index] for part in parts])
+            return (wanted - h @ rows.T) / rows.square().sum(1) @ rows
+        if source.hook not in seen:
+            raise BadInput(
+                f"Feature {parts[0].index} reads at {source.hook}, which comes after {source.hook_out}, where it "
+                f"writes: there it has no value yet. Choose another method than {self.method}."
+            )
+        x = seen[source.hook]
+        return source.written(x, wanted - source.values(x, indices), indices)
 
 
 def _by_hook(parts: Sequence[Part]) -> dict[str, list[Part]]:
-    """Parts by where they write, those of one source one after another."""
+    """Parts by where they write, in their order."""
     found: dict[str, list[Part]] = {}
     for part in parts:
         found.setdefault(part.source.hook_out, []).append(part)
-    order = {id(part.source): n for n, part in reversed(list(enumerate(parts)))}
-    return {hook: sorted(own, key=lambda part: order[id(part.source)]) for hook, own in found.items()}
+    return found
+
+
+def _by_source(parts: Sequence[Part]) -> Iterable[list[Part]]:
+    found: dict[int, list[Part]] = {}
+    for part in parts:
+        found.setdefault(id(part.source), []).append(part)
+    return found.values()
 
 
 def _direction(part: Part, unit: bool) -> Float[Tensor, " d"]:
     row = part.source.W_dec[part.index].float()
-    length = float(row.norm())
-    if not length > 0:
-        raise BadInput(f"Feature {part.index} has a decoder row of length 0: there is no direction to steer along.")
+    length = float(row.double().norm())
+    if not LEAST <= length <= MOST:
+        raise BadInput(
+            f"Feature {part.index} has a decoder row of length {length:g}: there is no direction to steer along."
+        )
     return row / length if unit else row
 
 

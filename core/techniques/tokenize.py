@@ -20,6 +20,8 @@ from core.errors import BadConfig, BadInput, NotAvailable
 PLAIN = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 """Classes of transformers that take `tokenizer.json` as it is."""
 
+_TEMPLATES = ("tokenizer_config.json", "chat_template.jinja", "chat_template.json")
+"""Where a chat template may stand; in the first among other settings."""
 Ids = Callable[[str], list[int]]
 """From a text to its token ids, without BOS. Safe to call from several threads."""
 
@@ -46,6 +48,31 @@ def load_tokenizer(spec: ModelSpec) -> Ids:
             raise BadInput(f"The text is not Unicode: {error}") from error
 
     return ids
+
+
+def has_chat_template(spec: ModelSpec) -> bool | None:
+    """Whether a model's tokenizer can write a chat, read from its files; None where they are not at hand.
+
+    Imports no torch. A relative `spec.path` must have been resolved.
+    """
+    if spec.path:
+        folder = Path(spec.path)
+        found = {name: str(folder / name) if (folder / name).is_file() else None for name in _TEMPLATES}
+    elif spec.hub:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = {name: try_to_load_from_cache(spec.hub, name, revision=spec.revision) for name in _TEMPLATES}
+    else:
+        return None
+    settings, *own = (found[name] for name in _TEMPLATES)
+    if any(isinstance(place, str) for place in own):
+        return True
+    if not isinstance(settings, str):
+        return None if spec.hub else False
+    try:
+        return bool(json.loads(Path(settings).read_text(encoding="utf-8")).get("chat_template"))
+    except (OSError, ValueError, AttributeError):  # loading it says what is wrong
+        return None
 
 
 def _from_file(folder: Path) -> Ids | None:

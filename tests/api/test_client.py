@@ -11,6 +11,8 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ TEXTS = ["It’s a fine day 🙂 in Zürich", "</script> &amp; \u2028 “Paris�
 
 CALLS = """
 import dataclasses, json, sys
-from neuronpedia import ActivationRequest, FeatureRequest, SAEFeatureRequest, SourceSetRequest, SteerCompletionRequest
+from neuronpedia import ActivationRequest, FeatureRequest, SAEFeatureRequest, SourceSetRequest
 from neuronpedia.np_feature import Feature
 from neuronpedia.np_sae_feature import SAEFeature
 from neuronpedia.np_source_set import SourceSet
@@ -55,15 +57,14 @@ answers = {
     "by token": plain(TopKByTokenRequest().compute_top_features_by_token_for_text(model, source, texts[0])),
     "by token, several": [plain(one) for one in
         TopKByTokenRequest().compute_top_features_by_token_for_texts(model, source, texts, num_results=3)],
-    "no counterpart": refused(SteerCompletionRequest().steer, model, [], "a"),
+    "no counterpart": refused(ActivationRequest().upload_batch, model, source, index, []),
 }
 print("ANSWERS" + json.dumps(answers, default=lambda model: model.model_dump()))
 """
 
 
-@pytest.fixture(scope="module")
-def answers(tiny_root, tmp_path_factory):
-    """What the client makes of each call."""
+def called(calls: str, given: list[object], server: Server, folder: Path) -> Any:
+    """What the client makes of each call; `server` is not yet started."""
     pytest.importorskip("neuronpedia", reason="the neuronpedia client is not installed (requirements-dev.txt)")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,18 +72,23 @@ def answers(tiny_root, tmp_path_factory):
             probe.bind(("127.0.0.1", PORT))
         except OSError:
             pytest.skip(f"port {PORT}, the only one that the neuronpedia client knows on this machine, is taken")
-    server = Server(tiny_root)
     server.port, server.url = PORT, f"http://127.0.0.1:{PORT}"
     server._environment["PORT"] = str(PORT)
     proxies = {"no_proxy": "localhost,127.0.0.1", "NO_PROXY": "localhost,127.0.0.1"}
     environment = os.environ | {"USE_LOCALHOST": "true", "NEURONPEDIA_API_KEY": "any"} | proxies
     with server:
         done = subprocess.run(
-            [sys.executable, "-c", CALLS, json.dumps(["tiny", "1-res", 3, TEXTS])],
-            cwd=tmp_path_factory.mktemp("client"), env=environment, capture_output=True, text=True, timeout=120,
+            [sys.executable, "-c", calls, json.dumps(given)], cwd=folder, env=environment, capture_output=True,
+            text=True, timeout=120,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.rsplit("ANSWERS", 1)[1])
+
+
+@pytest.fixture(scope="module")
+def answers(tiny_root, tmp_path_factory):
+    """What the client makes of each call."""
+    return called(CALLS, ["tiny", "1-res", 3, TEXTS], Server(tiny_root), tmp_path_factory.mktemp("client"))
 
 
 def test_it_reads_a_feature(answers, record):

@@ -168,5 +168,9 @@ def test_the_examples_of_the_description_work_on_the_demo(tmp_path):
         for method, operation in methods.items():
             where, body = docs.example(path, operation, schema)
             response = client.request(method, where, json=body)
-            assert response.status_code == 200, (where, body, response.text)
+            # The demo's model is no chat model, and nobody knows the name of a run before it was made.
+            expected, word = {"/steer-chat": (400, "no chat template"), "/steer-load": (404, "no saved run")}.get(
+                where, (200, "")
+            )
+            assert response.status_code == expected and word in response.text, (where, body, response.text)
             assert response.json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -98,6 +99,31 @@ def test_the_sum_over_chosen_tokens_sorts(client, alone):
     largest = search(client, sourceSet="res", sortIndexes=chosen, combine="max", numResults=100)
     peaks = [max(row["values"][i] for i in (2, 3, 10)) for row in largest["result"]]
     close(peaks, -np.sort(-acts[[2, 3, 10]].max(0))[: len(expected)])
+
+
+def test_a_sum_without_chosen_tokens_is_over_all_of_them(client, alone):
+    """Only where it is asked for: without, an empty `sortIndexes` means the maximum, as in Neuronpedia."""
+    plain, summed = (search(client, sourceSet="res", numResults=100, **more) for more in ({}, {"combine": "sum"}))
+    assert (plain["combine"], summed["combine"]) == ("max", "sum")
+    acts = alone("1-res", TEXT)[1][1:]
+    close([row["maxValue"] for row in plain["result"]], -np.sort(-acts.max(0))[: plain["total"]])
+    close([row["score"] for row in summed["result"]], -np.sort(-acts.sum(0))[: summed["total"]])
+
+
+def test_a_source_that_cannot_be_read_is_left_out_unless_it_is_named(tiny_root, tmp_path):
+    (tmp_path / "model").symlink_to(tiny_root.parent / "model")
+    shutil.copytree(tiny_root, tmp_path / "data")  # without the SAE's weights beside it
+    bench = Workbench(Settings(data=tmp_path / "data", demo=None))
+    own = TestClient(server.create(bench), raise_server_exceptions=False)
+    found = search(own, [TEXT, "x"])["results"]
+    for one in found:
+        (left,) = one["leftOut"]
+        assert left["sourceId"] == "1-res" and "not at" in left["why"]
+        assert [count["sourceId"] for count in one["sources"]] == ["0-neurons"] and one["result"]
+    assert search(own, sourceSet="neurons")["leftOut"] == []
+    for named in ({"sourceSet": "res"}, {"selectedLayers": ["1-res"]}, {"sources": ["0-neurons", "1-res"]}):
+        body = {"modelId": "tiny", "text": TEXT} | named
+        assert "not at" in refused(own.post("/search-all", json=body), 409)
 
 
 def test_bos_counts_only_if_asked_for(client, alone):

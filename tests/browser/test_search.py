@@ -120,6 +120,68 @@ def test_choosing_by_keyboard(visit):
     assert "position 9" in tip.inner_text()
 
 
+def ticked(page) -> list[str]:
+    """Where the ticked hits are, in the order of the page."""
+    return page.evaluate(
+        "[...document.querySelectorAll('.fs-tick[aria-checked=true]')]"
+        ".map(t => t.closest('article, tr').querySelector('.fs-where').textContent)"
+    )
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+def test_features_are_picked_and_stay_picked(visit, width, theme):
+    there = visit(f"/search?text={SENTENCE}", width, theme)
+    page = there.page
+    settled(page)
+    every = [where for _, where in names(page)]
+    ticks = page.locator("article.fs-hit").get_by_role("checkbox")
+    place = page.evaluate("document.querySelector('.fs-hits').getBoundingClientRect().top")
+    ticks.nth(0).click()
+    ticks.nth(2).click()  # before the page has been drawn again
+    page.get_by_text("2 selected").wait_for()
+    settled(page)
+    assert ticked(page) == [every[0], every[2]]
+    assert page.evaluate("document.querySelector('.fs-hits').getBoundingClientRect().top") == place, "the page jumped"
+    there.fits()
+
+    page.get_by_role("link", name="Next →").click()
+    page.wait_for_function("document.querySelector('.fs-count').textContent.startsWith('26 to 50')")
+    assert ticked(page) == []
+    page.get_by_text("2 selected").wait_for()
+    on_second = names(page)[1][1]
+    ticks.nth(1).focus()
+    page.keyboard.press(" ")
+    page.get_by_text("3 selected").wait_for()
+    assert query(page)["page"] == "2", "it stays on its page"
+    page.wait_for_function("document.activeElement.getAttribute('role') === 'checkbox'")
+    assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Select ")
+    chosen = [every[0], every[2], on_second]
+
+    page.locator("#fs-text").fill("Her mother wrote a letter to London.")
+    page.keyboard.press("Enter")
+    page.wait_for_function("new URL(location).searchParams.get('text').startsWith('Her')")
+    page.get_by_text("3 selected").wait_for()
+    page.get_by_role("button", name="Copy ids").click()
+    page.get_by_role("button", name="Copied ✓").wait_for()
+    ids = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert [" · ".join(one.split("/")[1:]) for one in ids] == chosen
+
+    page.get_by_role("link", name="As a table").click()
+    page.wait_for_selector(".fs-picked .fs-strip")
+    there.fits()
+    assert page.locator(".fs-picked .fs-where").all_inner_texts() == chosen
+    assert page.locator(".fs-picked .fs-strip").first.inner_text() == "Her mother wrote a letter to London."
+    friend = visit(page.url.removeprefix(there.base), width, theme)
+    friend.page.wait_for_selector(".fs-picked .fs-strip")
+    assert ticked(friend.page) == chosen
+    page.locator(".fs-picked").get_by_role("checkbox").nth(1).click()
+    page.wait_for_function("document.querySelectorAll('.fs-picked tbody tr').length === 2")
+    page.get_by_role("link", name="Clear").click()
+    page.get_by_text("Nothing is selected").wait_for()
+    assert "picked" not in query(page)
+
+
 def test_sources_layers_and_the_table(visit, demo):
     sources = demo.get("/api/catalog").json()["sources"]
     there = visit(f"/search?text={SENTENCE}")

@@ -87,7 +87,7 @@ def test_examples_and_tests_share_one_scale(record):
 
 def test_a_signed_source_is_drawn_on_its_largest_magnitude(bench):
     neuron = bench.feature("tiny/0-neurons/0")
-    assert payload.scale(neuron) == max(abs(neuron.maximum), abs(neuron.minimum))
+    assert charts.scale(neuron) == max(abs(neuron.maximum), abs(neuron.minimum))
     drawn = charts.strip((Token(1, "a"), Token(2, "b")), (-1.0, 0.5), 1.0, signed=True)
     assert 'class="t on neg"' in drawn
     assert "signed" in drawn

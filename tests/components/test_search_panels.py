@@ -10,7 +10,7 @@ import pytest
 
 from components import links, search_panels
 from components.search_view import View, facets
-from core.records import Token
+from core.records import LeftOut, Token
 
 NASTY = "<img src=x onerror=alert(1)>\"'&`$_*"
 TEXT = "The capital of France is Paris 🙂."
@@ -38,6 +38,7 @@ def view():
 
 def everything(view, record, sources, bench):
     known = {s.key: s for s in sources}
+    record = dataclasses.replace(record, left_out=(LeftOut(key=sources[0].key, why=NASTY),))
     return [
         search_panels.head(view),
         search_panels.form(view, bench.models(), {NASTY: [NASTY]}),
@@ -48,7 +49,7 @@ def everything(view, record, sources, bench):
         search_panels.hits(dataclasses.replace(view, group="token"), record, known),
         search_panels.side(view, sources, record),
         search_panels.side(view, sources, None),
-        search_panels.waiting(NASTY),
+        search_panels.waiting(NASTY, 0.5),
         search_panels.failed(NASTY, view.to()),
     ]
 
@@ -105,6 +106,39 @@ def test_tokens_are_links_that_choose_and_unchoose(view, record, sources):
 def test_several_tokens_can_be_summed(view, record, sources):
     assert "Sum" not in search_panels.asked(dataclasses.replace(view, tokens=(2,)), record.tokens, sources, ())
     assert "combine=sum" in search_panels.asked(dataclasses.replace(view, tokens=(2, 4)), record.tokens, sources, ())
+
+
+def test_a_sum_can_be_over_all_tokens(view, record, sources, known):
+    assert "combine=sum" in search_panels.asked(view, record.tokens, sources, ())
+    html = search_panels.hits(dataclasses.replace(view, combine="sum"), record, known)
+    assert "Of surprise, over all tokens" in html
+    one = search_panels.hits(dataclasses.replace(view, combine="sum", tokens=(2,)), record, known)
+    assert "Of surprise, over" not in one, "of one token it is the value"
+
+
+def test_what_was_left_out_is_said_with_its_reason(view, record, sources, known):
+    assert "left out" not in search_panels.hits(view, record, known)
+    left = (LeftOut(key=sources[0].key, why="It is not at /there any more."),)
+    html = search_panels.hits(view, dataclasses.replace(record, left_out=left), known)
+    assert f"{sources[0].key.source_id} is left out" in html
+    assert "It is not at /there any more." in html
+    two = search_panels.left_out((*left, LeftOut(key=sources[1].key, why="x")))
+    assert f"{sources[0].key.source_id}, {sources[1].key.source_id} are left out" in two
+
+
+@pytest.mark.parametrize(("part", "shown"), [(None, None), (0.0, "0"), (0.294, "29"), (1.0, "100")])
+def test_how_much_is_done_is_a_bar(part, shown):
+    html = search_panels.waiting("…", part)
+    found = re.findall(r'role="progressbar"[^>]*aria-valuenow="(\d+)" style="width:(\d+)%"', html)
+    assert found == ([] if shown is None else [(shown, shown)])
+
+
+def test_each_hit_has_a_box_to_tick(view, record, known):
+    picked = (record.hits[0].key, record.hits[3].key)
+    html = search_panels.hits(dataclasses.replace(view, picked=picked), record, known)
+    assert html.count('role="checkbox"') == len(record.hits)
+    assert html.count('aria-checked="true"') == 2
+    assert "<b>2</b> selected" in html
 
 
 def test_each_hit_has_the_scale_of_its_own_maximum(record, bench):

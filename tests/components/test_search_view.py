@@ -9,7 +9,7 @@ import pytest
 
 from components import search_view
 from components.search_view import View
-from core.records import SourceKey, Token
+from core.records import FeatureKey, SourceKey, Token
 
 TEXT = "a & b? “c”\n#é +1 "
 
@@ -45,6 +45,7 @@ def test_a_view_is_its_address(sources):
         bos=True,
         group="token",
         page=3,
+        picked=(FeatureKey("tiny", "2-res", 7), FeatureKey("tiny", "1-neurons", 0)),
     )
     assert search_view.read(query(view.to(page=3)), ["tiny"], lambda _: sources) == (view, [])
     assert query(View(model_id="tiny", text="x").to()) == {"model": "tiny", "text": "x"}
@@ -71,6 +72,9 @@ def test_a_change_leads_to_the_first_page():
         ("group", "layer", "list, token"),
         ("bos", "yes", "0, 1"),
         ("page", "-2", "whole numbers"),
+        ("page", "0", "whole numbers"),
+        ("page", "1,2", "whole numbers"),
+        ("page", "9" * 400, "whole numbers"),
     ],
 )
 def test_what_a_link_names_wrongly_is_said_and_falls_back(sources, name, value, says):
@@ -78,6 +82,40 @@ def test_what_a_link_names_wrongly_is_said_and_falls_back(sources, name, value, 
     assert says in said
     kept = {"sources": keys("1-res")} if name == "sources" else {"tokens": (1,)} if value == "1,two" else {}
     assert view == View(model_id="tiny", text="x", **kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "picked"),
+    [
+        ("", ""), ("2-res/7", "2-res/7"), ("2-res:7,tiny/1-res/3", "2-res/7,1-res/3"),
+        ("1-res/3, 1-res/3 ,,1-res:003", "1-res/3"), ("1-res/63", "1-res/63"),
+    ],
+)  # fmt: skip
+def test_what_a_link_picks(sources, text, picked):
+    view, wrong = search_view.read({"text": "x", "picked": text}, ["tiny"], lambda _: sources)
+    assert not wrong
+    assert ",".join(map(search_view.short, view.picked)) == picked
+
+
+@pytest.mark.parametrize(
+    "text", ["1-res/64", "9-res/1", "1-res", "1-res/-1", "1-res/²", "other/1-res/3", "/3", "1-res/" + "9" * 30, "<b>/1"]
+)
+def test_what_a_link_cannot_pick_is_said_and_left_out(sources, text):
+    view, (said,) = search_view.read({"text": "x", "picked": f"1-res/1,{text}"}, ["tiny"], lambda _: sources)
+    assert view.picked == (FeatureKey("tiny", "1-res", 1),)
+    assert text[:60] in said
+    assert "left out" in said
+
+
+def test_a_link_that_picks_too_much_is_cut_and_said(sources):
+    many = ",".join(f"1-res/{n}" for n in range(search_view.PICKS + 3))
+    view, (said,) = search_view.read({"text": "x", "picked": many}, ["tiny"], lambda _: sources)
+    assert len(view.picked) == search_view.PICKS
+    assert f"{search_view.PICKS + 3} features" in said
+    bad = ",".join(f"9-res/{n}" for n in range(500))
+    _, (said,) = search_view.read({"text": "x", "picked": bad}, ["tiny"], lambda _: sources)
+    assert "496 more" in said
+    assert len(said) < 300
 
 
 def test_all_sources_are_no_choice(sources):

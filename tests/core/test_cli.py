@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -103,13 +104,48 @@ def test_a_search_for_a_person(run, bench):
     text = "It’s\nParis 🙂"
     status, out, _ = run("search", "tiny", text, "--top", "5")
     assert status == 0 and "by surprise" in out and "“↵”" in out
-    found = bench.search("tiny", text, combine="sum", top=5)
+    found = bench.search("tiny", text, top=5)
     assert [line.split()[0] for line in out.splitlines() if line.startswith("tiny/")] == [
         str(h.key) for h in found.hits
     ]
     assert "1-res" in out.rsplit("\n\n", 1)[1], "how each source takes part"
     _, out, _ = run("search", "tiny", text, "--tokens", "1, 2", "--sort", "value", "--sources", "1-res")
     assert "by value, summed over tokens 1, 2" in out and "0-neurons" not in out
+    lines = [line.split()[0] for line in out.splitlines() if line.startswith("tiny/")]
+    summed = bench.search("tiny", text, sources=[tiny.SAE], measure="value", combine="sum", positions=[1, 2])
+    assert lines == [str(h.key) for h in summed.hits]
+
+
+def test_a_search_says_what_it_left_out(run, tiny_root, tiny_config, tmp_path):
+    (tmp_path / "model").symlink_to(tiny_root.parent / "model")
+    shutil.copytree(tiny_root, tmp_path / "data")  # without the SAE's weights beside it
+    status, out, _ = run("search", "tiny", "x", data=tmp_path / "data")
+    assert status == 0 and "tiny/1-res is left out: " in out and "tiny/0-neurons/" in out
+    _, out, _ = run("search", "tiny", "x", "--json", data=tmp_path / "data")
+    (left,) = json.loads(out)["leftOut"]
+    assert left["sourceId"] == "1-res" and "not at" in left["why"]
+    status, out, err = run("search", "tiny", "x", "--sources", "1-res", data=tmp_path / "data")
+    assert status == 2 and not out and "not at" in err
+
+
+@pytest.mark.parametrize("verb", [("search", "tiny"), ("test", f"{tiny.SAE}/3")], ids=["search", "test"])
+def test_the_next_process_needs_no_pass(tiny_root, tmp_path, verb):
+    """What one run read is on disk when it ends, and the next one finds it there."""
+    code = f"""
+import sys
+from core.sources.encode import Encoder
+from core.techniques import reading
+def none(*given, **more):
+    raise AssertionError("it is computed again")
+if sys.argv[1:] == ["again"]:
+    reading.capture = Encoder.__call__ = none
+from core.__main__ import main
+sys.exit(main({[*verb, "a text that no test has read", "--json"]!r}))
+"""
+    settings = {"FEATURESCOPE_DATA": str(tmp_path), "FEATURESCOPE_DEMO": str(tiny_root)}
+    first = python(code, **settings)
+    assert first.strip() and python(code, "again", **settings) == first
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("options", [("--tokens", "1,x"), ("--sort", "loudness"), ("--top", "many")])

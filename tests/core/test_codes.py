@@ -51,6 +51,10 @@ def test_of_and_at(kind, data):
     assert of.dtype == np.float32 and np.array_equal(of, acts[:, chosen].T)
     of[:] = 7  # the caller's own
     assert np.array_equal(codes.of(chosen), acts[:, chosen].T)
+    where = data.draw(wheres(len(acts)))
+    features, values = codes.entries(where)
+    _, there = np.nonzero(acts[where])
+    assert features.tolist() == there.tolist() and np.array_equal(values, acts[where][acts[where] != 0])
     for position in range(len(acts)):
         features, values = codes.at(position)
         assert features.tolist() == np.flatnonzero(acts[position]).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_who_waits_is_told_how_many_are_before(tiny_root, tmp_path):
             asked = [pool.submit(bench.search, "tiny", "at work")]
             until(lambda: bench.server().at_work == 1)
             for n, places in enumerate(told):
-                asked.append(pool.submit(bench.search, "tiny", f"waits {n}", tell=places.append))
+                tell = partial(lambda its, step: its.append(step.before), places)
+                asked.append(pool.submit(bench.search, "tiny", f"waits {n}", tell=tell))
                 until(lambda n=n: told[n] and told[n][-1] == n)
             assert bench.server().waiting == 3
         assert all(one.result(60).hits for one in asked)

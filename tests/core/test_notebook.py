@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from core import notebook
-from core.records import FeatureRecord, Records, TestRecord, Token, TokenValue
+from core.records import FeatureRecord, LeftOut, Records, TestRecord, Token, TokenValue
 from tests import tiny
 from tests.live import python
 
@@ -92,6 +92,12 @@ def test_a_search_shows_each_hit(bench):
     assert record.text in Checked(Records([record, record])._repr_html_()).text
     chosen = Checked(bench.search("tiny", "a b c", positions=[1, 2], combine="sum", offset=5)._repr_html_()).text
     assert "from 6 on, by surprise summed over tokens 1, 2" in chosen
+    summed = bench.search("tiny", "a b", combine="sum")
+    assert "by surprise summed over all tokens" in Checked(summed._repr_html_()).text
+    nasty = LeftOut(key=record.hits[0].key.source, why="<b>gone</b>")
+    for one in (record, bench.contrast("tiny", "a", "b")):
+        shown = Checked(replace(one, left_out=(nasty,))._repr_html_())
+        assert f"{nasty.key} is left out: <b>gone</b>" in shown.text
     assert "No feature" in Checked(bench.search("tiny", "a", offset=9999)._repr_html_()).text
     assert str(record.hits[0].key) in Checked(record.hits[0]._repr_html_()).text
     long = bench.search("tiny", "and " * 40, top=1)

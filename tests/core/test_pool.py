@@ -201,6 +201,86 @@ def test_clear_lets_everything_go_that_nobody_works_with():
     assert names(pool) == {"b"}
 
 
+def test_what_is_held_stays_between_passes_and_others_may_use_it():
+    pool = Pool(10)
+    slot = pool.slot("a", 0, sized("a", 10))
+    with ThreadPoolExecutor(1) as other:
+        with slot.held() as value, slot.held() as again:
+            assert value is again
+            with slot.lock:
+                pass
+            assert other.submit(slot.lock.acquire, False).result(LONG), "between passes it is anybody's"
+            other.submit(slot.lock.release).result(LONG)
+            other.submit(pool.slot("b", 0, sized("b", 10)).get).result(LONG)
+            other.submit(pool.clear).result(LONG)
+            assert slot.get() is value and names(pool) == {"a"}
+        pool.clear()
+    assert names(pool) == set(), "and goes at the next occasion"
+
+
+def test_what_is_held_is_let_go_also_after_a_fault():
+    pool = Pool(10)
+    slot = pool.slot("a", 0, sized("a", 10))
+    with pytest.raises(ZeroDivisionError), slot.held():
+        raise ZeroDivisionError
+    assert slot.drop()
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Whole:
+    bytes: int = 10
+
+
+class Part:
+    """Takes no memory of its own, and keeps what it is a part of: as a view of another's weights does."""
+
+    bytes = 0
+
+    def __init__(self, whole: Whole) -> None:
+        self.whole, self.part_of = whole, weakref.ref(whole)
+
+
+def parted(budget: int) -> tuple[Pool, Slot[Whole], Slot[Part]]:
+    pool = Pool(budget)
+    whole = pool.slot("whole", 0, Whole, stays=True)
+    return pool, whole, pool.slot("part", 0, lambda: Part(pool.slot("whole", 0, Whole).get()), part_of="whole")
+
+
+@pytest.mark.parametrize("how", ["clear", "evict", "replace"])
+def test_a_part_goes_with_its_whole(how):
+    pool, whole, part = parted(15)
+    kept = weakref.ref(part.get().whole)
+    assert part.get().whole is whole.get() and names(pool) == {"whole", "part"}
+    if how == "clear":
+        pool.clear()
+    elif how == "evict":
+        pool.slot("other", 0, sized("other", 10)).get()
+    else:
+        pool.slot("whole", 1, Whole, stays=True)
+    gc.collect()
+    assert kept() is None and part.state == "absent"
+    if how != "replace":
+        assert part.get().whole is whole.get(), "loaded again, it is part of the new one"
+
+
+def test_a_part_of_what_was_loaded_anew_is_not_given():
+    """Its whole went and came back before anybody looked: two copies would be in memory."""
+    _, whole, part = parted(100)
+    old = part.get()
+    whole.value = None  # as if the pool's own tidying had not come to it yet
+    assert part.left_over
+    assert part.get() is not old and part.get().whole is whole.get()
+
+
+def test_a_part_whose_whole_goes_while_it_is_loaded_is_given_and_not_kept():
+    _, whole, part = parted(5)
+    value = part.get()
+    assert isinstance(value, Part) and part.value is None and whole.value is None
+
+
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 

@@ -191,6 +191,8 @@ def test_shares_and_percentiles(case):
     features, values = asked(acts, source.signed)
     count = rarity.at_least(features, values)
     share = rarity.share(features, values)
+    for both, one in zip(rarity.ranks(features, values), (rarity.percentile(features, values), share), strict=True):
+        assert np.array_equal(both, one)
     assert ((share > 0) & (share <= 1)).all()
     np.testing.assert_allclose(share, (count + 1) / (source.tokens + 1))
     percentile = rarity.percentile(features, values)

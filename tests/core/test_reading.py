@@ -17,11 +17,12 @@ from core.errors import BadConfig, Busy, NotAvailable
 from core.models import loading
 from core.models.cache import Cache
 from core.models.pool import Pool
-from core.records import SourceKey
+from core.records import SourceKey, Step
 from core.sources import dictionary
-from core.sources.encode import Encoder, Screen
+from core.sources.encode import Encoder
+from core.sources.screen import Screen
 from core.techniques import reading
-from core.techniques.reading import Reader, Wanted
+from core.techniques.reading import Asked, Reader, Wanted
 from tests import tiny
 from tests.core import naive
 
@@ -227,6 +228,161 @@ def test_a_source_that_fails_fails_only_those_who_want_it(house, rows, expected)
     check(house.read([rows[0]], [bad]), expected, [0], [bad])
 
 
+def test_a_source_that_fails_is_left_out_where_that_is_asked_for(house, rows, expected):
+    bad = KEYS[1]
+    house.broken[bad] = NotAvailable("gone")
+    lost: dict = {}
+    found = house.read(rows[:2], KEYS, lost=lost)
+    check(found, expected, range(2), [k for k in KEYS if k != bad])
+    assert list(lost) == [bad] and str(lost[bad]) == "gone"
+    passes = len(house.passes)
+    with pytest.raises(NotAvailable, match="gone"):
+        house.read(rows[:2], KEYS)
+    with pytest.raises(NotAvailable, match="gone"):
+        house.read(rows[:2], [bad])
+    assert len(house.passes) == passes, "what the others gave is kept"
+    lost = {}
+    assert house.read(rows[:1], [bad], lost=lost) == [{}] and list(lost) == [bad]
+    del house.broken[bad]
+    lost = {}
+    check(house.read(rows[:2], KEYS, lost=lost), expected, range(2))
+    assert lost == {}
+
+
+def test_one_text_that_a_source_cannot_read_takes_it_from_both(house, rows, monkeypatch):
+    """Two texts are compared: a source that has only one of them says nothing about what differs."""
+    house.read(rows[:1], KEYS[:2])
+    source = house.encoder(KEYS[0]).get().source
+    with monkeypatch.context() as patch:
+        patch.setattr(source.sae.b_dec, "data", torch.full_like(source.sae.b_dec, 3e38))
+        lost: dict = {}
+        found = house.read(rows[:2], KEYS[:2], lost=lost)
+    assert [set(one) for one in found] == [{KEYS[1]}] * 2 and list(lost) == [KEYS[0]]
+
+
+def test_a_source_that_fails_in_the_middle_costs_the_others_nothing(house, rows, expected, monkeypatch):
+    """Known, let go, and gone when it is to be loaded again: those who are read together with it are not read twice."""
+    bad = KEYS[2]
+    house.read([rows[4]], KEYS)
+    house.encoder(bad).drop()
+    house.broken[bad] = NotAvailable("gone")
+    passes = len(house.passes)
+    begun, go = threading.Event(), threading.Event()
+    real = Encoder.__call__
+
+    def slow(self, x, bos=()):
+        begun.set()
+        assert go.wait(30)
+        return real(self, x, bos)
+
+    monkeypatch.setattr(Encoder, "__call__", slow)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(house.read, [rows[0]], KEYS[:1])]
+        assert begun.wait(30)
+        asked.append(pool.submit(house.read, [rows[1]], KEYS[:1]))
+        asked.append(pool.submit(house.read, [rows[2]], [KEYS[0], bad]))
+        lost: dict = {}
+        asked.append(pool.submit(house.read, [rows[3]], [KEYS[0], bad], lost=lost))
+        while house.read.turns.waiting() < 3:
+            threading.Event().wait(0.005)
+        go.set()
+        assert isinstance(asked[2].exception(30), NotAvailable)
+        check(asked[0].result(30), expected, [0], KEYS[:1])
+        check(asked[1].result(30), expected, [1], KEYS[:1])
+        check(asked[3].result(30), expected, [3], KEYS[:1])
+    assert list(lost) == [bad] and len(house.passes) == passes + 2, "one for the first, one for all the others"
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_is_told(house, rows):
+    told: list[Step] = []
+    house.read([rows[0], rows[1]], KEYS, tell=told.append)
+    loading = [s for s in told if s.doing == "loading"]
+    assert [(s.what, s.done, s.of) for s in loading] == [(str(key), n, 5) for n, key in enumerate(KEYS)]
+    reading_ = told[len(loading) :]
+    tokens = len(rows[0]) + len(rows[1])
+    assert [(s.what, s.done) for s in reading_] == [("", 0)] + [(k.source_id, 2 * n) for n, k in enumerate(KEYS, 1)]
+    assert {(s.doing, s.of, s.tokens, s.sources) for s in reading_} == {("reading", 10, tokens, 5)}
+    told.clear()
+    house.read([rows[0], rows[2]], KEYS[:2], tell=told.append)
+    assert [(s.done, s.of, s.tokens, s.sources) for s in told] == [(n, 2, len(rows[2]), 2) for n in range(3)]
+    told.clear()
+    house.read(rows[:3], KEYS[:2], tell=told.append)
+    assert not told, "what was read before is no work"
+    house.encoder(KEYS[3]).drop()
+    house.read([rows[3]], KEYS[3:4], tell=told.append)
+    assert [(s.doing, s.what) for s in told] == [("reading", ""), ("loading", str(KEYS[3])), ("reading", "1-gated")]
+
+
+def test_each_is_told_of_its_own_texts_though_they_are_read_together(house, rows, monkeypatch):
+    house.read([rows[4]], KEYS)
+    begun, go = threading.Event(), threading.Event()
+    real = Encoder.__call__
+
+    def slow(self, x, bos=()):
+        begun.set()
+        assert go.wait(30)
+        return real(self, x, bos)
+
+    def faulty(step):
+        if step.doing == "reading":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Encoder, "__call__", slow)
+    told: dict[int, list[Step]] = {1: [], 2: []}
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(house.read, [rows[0]], KEYS[:1])
+        assert begun.wait(30)
+        others = [pool.submit(house.read, [rows[n]], KEYS[: n + 1], tell=told[n].append) for n in told]
+        others.append(pool.submit(house.read, [rows[3]], KEYS[:2], tell=faulty))
+        while house.read.turns.waiting() < 3 or not all(told.values()):
+            threading.Event().wait(0.005)
+        assert {step.doing for its in told.values() for step in its} == {"waiting"}
+        assert sorted(its[-1].before for its in told.values())[0] in (0, 1)
+        go.set()
+        assert first.result(30) and all(other.result(30) for other in others), "a listener's fault is nobody else's"
+    for n, its in told.items():
+        work = [s for s in its if s.doing == "reading"]
+        assert [s.done for s in work] == list(range(n + 2)) and {s.of for s in work} == {n + 1}
+        assert its[its.index(work[0]) :] == work, "it does not wait again"
+
+
+def test_what_is_told_begins_again_where_the_work_does(house, rows, expected, monkeypatch):
+    """Read with others, it failed by them and is read alone: it is never further than the end."""
+    real, failed = Encoder.__call__, []
+
+    def once(self, x, bos=()):
+        if len(x) > len(rows[0]) and not failed:
+            failed.append(1)
+            raise RuntimeError("together")
+        return real(self, x, bos)
+
+    begun, go = threading.Event(), threading.Event()
+    capture = reading.capture
+
+    def slow(*given):
+        begun.set()
+        assert go.wait(30)
+        return capture(*given)
+
+    monkeypatch.setattr(Encoder, "__call__", once)
+    monkeypatch.setattr(reading, "capture", slow)
+    told: list[Step] = []
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(house.read, [rows[0]], KEYS[:1])
+        assert begun.wait(30)
+        others = [pool.submit(house.read, [rows[n]], KEYS[:2], tell=told.append) for n in (1, 2)]
+        while house.read.turns.waiting() < 2:
+            threading.Event().wait(0.005)
+        go.set()
+        first.result(30)
+        for n, other in zip((1, 2), others, strict=True):
+            check(other.result(30), expected, [n], KEYS[:2])
+    assert failed and all(step.done <= step.of for step in told)
+
+
 TORCH = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4"
 
 
@@ -325,11 +481,12 @@ def test_passes_are_bounded(lengths):
 @settings(max_examples=100, deadline=None)
 @given(sizes=st.lists(st.tuples(st.integers(1, 4000), st.integers(1, 40)), max_size=30))
 def test_shares_are_bounded_and_in_order(sizes):
-    texts = [Wanted(tuple(range(length)), tuple(KEYS[:1] * many)) for length, many in sizes]
+    job = Asked((), None)
+    texts = [(Wanted(tuple(range(length)), tuple(KEYS[:1] * many)), job) for length, many in sizes]
     shares = list(reading._shares(texts))
     assert [one for share in shares for one in share] == texts and all(shares)
     for share in shares:
-        assert len(share) == 1 or sum(one.places for one in share) <= reading.PLACES
+        assert len(share) == 1 or sum(one.places for one, _ in share) <= reading.PLACES
 
 
 def test_many_texts_in_several_shares(rows, expected, folder, model, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,10 +15,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.catalog import catalog
 from core.errors import BadData, BadInput, Busy, NotAvailable, NotFound, WorkbenchError
+from core.records import Step
 from core.settings import Settings
 from core.sources import encode
-from core.sources.encode import Encoder, Screen
+from core.sources.encode import Encoder
+from core.sources.screen import SCREENED, Screen
 from core.techniques import reading
 from core.techniques.search import BEST
 from core.workbench import Workbench
@@ -56,7 +61,7 @@ def bench(folder):
     (folder / "build.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     Workbench(Settings(data=folder / "data", demo=None)).build(folder / "build.yaml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "half_is_fast", lambda source: True)
+        patch.setattr(encode, "is_worth_it", lambda source: source.architecture in SCREENED)
         bench = Workbench(Settings(data=folder / "data", demo=None))
         bench.search("tiny", "x")
         assert isinstance(bench._source_slot(bench.source("tiny/1-jump")).get()._screen, Screen)
@@ -132,7 +137,7 @@ def slow(bench, known, acts, ids, *, measure, combine="max", positions=(), dense
                 continue
             position = -max(values)[1]
             value = float(matrix[position, feature])
-            if combine == "sum" and positions:
+            if combine == "sum":
                 total = sum(
                     score(bench, known, name, feature, float(matrix[p, feature]), measure)
                     for p in where if matrix[p, feature] != 0
@@ -189,6 +194,40 @@ def test_chosen_tokens(bench, truth, known, measure, combine, positions):
     chosen = sorted(set(positions))
     agree(record, slow(bench, known, truth(text), ids, measure=measure, combine=combine, positions=chosen))
     assert all(h.position in positions and h.position != 0 for h in record.hits)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("densest", [None, 0.1])
+def test_a_sum_over_all_tokens(bench, truth, known, measure, densest):
+    """Without a choice of tokens it is over all of them but BOS, and not the maximum under another name."""
+    for text in TEXTS:
+        record = bench.search("tiny", text, measure=measure, combine="sum", densest=densest, top=100)
+        assert (record.combine, record.positions) == ("sum", ())
+        ids = [t.id for t in record.tokens]
+        agree(record, slow(bench, known, truth(text), ids, measure=measure, combine="sum", densest=densest))
+
+
+def test_a_sum_over_nothing(bench):
+    assert bench.search("tiny", TEXTS[0], combine="sum", positions=[0]).hits == (), "BOS is not looked at"
+    assert bench.search("tiny", TEXTS[0], combine="sum", densest=0.0).total == 0
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_a_sum_of_values_is_numpys(bench, truth, bos):
+    text = TEXTS[3]
+    record = bench.search("tiny", text, measure="value", combine="sum", bos=bos, top=100)
+    where = [bos or not t.special for t in record.tokens]
+    assert sum(where) == len(where) - (0 if bos else sum(t.special for t in record.tokens))
+    sums = {
+        (name, feature): total
+        for name, acts in truth(text).items()
+        for feature, total in enumerate(np.abs(acts[where]).sum(0, dtype=np.float64).tolist())
+    }
+    assert [h.score for h in record.hits] == pytest.approx(sorted(sums.values(), reverse=True)[:100], rel=1e-3)
+    for hit in record.hits:
+        assert hit.score == pytest.approx(sums[hit.key.source_id, hit.key.index], rel=1e-3)
+    largest = bench.search("tiny", text, measure="value", bos=bos, top=100)
+    assert [h.key for h in largest.hits] != [h.key for h in record.hits]
 
 
 @pytest.mark.parametrize("densest", [0.0, 0.02, 0.2, 1.0])
@@ -297,7 +336,7 @@ def test_sixteen_at_once(bench, tmp_path):
     expected = {text: bench.search("tiny", text, top=30) for text in texts}
     fresh = Workbench(bench.settings.model_copy(update={"cache_disk_mb": 0}))
     begin = threading.Barrier(16)
-    told: list[int] = []
+    told: list[Step] = []
 
     def work(n: int) -> None:
         begin.wait()
@@ -313,7 +352,8 @@ def test_sixteen_at_once(bench, tmp_path):
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(work, range(16)))
-    assert all(place >= 0 for place in told)
+    assert all(step.before >= 0 and step.done <= step.of for step in told)
+    assert {"loading", "reading"} <= {step.doing for step in told}
     assert fresh._reader("tiny").turns.waiting() == 0
     assert [r.state for r in fresh.residents()] == ["ready"] * 5
 
@@ -391,17 +431,91 @@ def copied(folder, tmp_path) -> Workbench:
     return bench
 
 
-def test_weights_that_went_or_changed(folder, tmp_path):
+def same(record, other) -> bool:
+    return [(h.key, h.score, h.values) for h in record.hits] == [(h.key, h.score, h.values) for h in other.hits]
+
+
+def test_a_source_whose_weights_are_gone_is_left_out_and_said(folder, tmp_path):
+    bench = copied(folder, tmp_path)
+    gone, there = (bench.source(f"tiny/{name}").key for name in ("1-jump", "1-standard"))
+    (tmp_path / "1-jump").rename(tmp_path / "elsewhere")
+    record = bench.search("tiny", "x")
+    assert same(record, bench.search("tiny", "x", sources=[there])) and record.hits
+    (left,) = record.left_out
+    assert left.key == gone and "not at" in left.why
+    assert [c.key for c in record.sources] == [there]
+    both = bench.contrast("tiny", "x", "y z")
+    alone = bench.contrast("tiny", "x", "y z", sources=[there])
+    assert both.left_out == record.left_out and (both.first, both.second) == (alone.first, alone.second)
+    assert alone.left_out == ()
+    for named in ({"sources": [gone]}, {"sources": [gone, there]}, {"strict": True}):
+        with pytest.raises(NotAvailable, match="not at"):
+            bench.search("tiny", "x", **named)
+        with pytest.raises(NotAvailable, match="not at"):
+            bench.contrast("tiny", "x", "y z", **named)
+    assert bench.search("tiny", "x", sources=[gone, there], strict=False).left_out == record.left_out
+    bench.read("tiny", ["x", "never read before"])
+    (tmp_path / "1-standard").rename(tmp_path / "elsewhere too")
+    bench._pool.clear()
+    assert same(bench.search("tiny", "x"), record), "what was read before needs no weights"
+    with pytest.raises(NotAvailable, match="not at"):
+        bench.search("tiny", "nothing is left to read it")
+    (tmp_path / "elsewhere").rename(tmp_path / "1-jump")
+    (tmp_path / "elsewhere too").rename(tmp_path / "1-standard")
+    assert bench.search("tiny", "x").left_out == ()
+
+
+def test_a_source_that_is_let_go_and_whose_weights_are_gone_then(folder, tmp_path):
+    """It is known, but has to be loaded again, and that is found out in the middle of the work."""
+    bench = copied(folder, tmp_path)
+    assert bench.search("tiny", "x").left_out == ()
+    (tmp_path / "1-jump").rename(tmp_path / "elsewhere")
+    assert bench.search("tiny", "what is in memory needs no file").left_out == ()
+    bench._pool.clear()
+    record = bench.search("tiny", "never read before")
+    assert [str(left.key) for left in record.left_out] == ["tiny/1-jump"] and record.hits
+    with pytest.raises(NotAvailable, match="not at"):
+        bench.search("tiny", "nor this one", sources=["tiny/1-jump"])
+
+
+def test_a_source_whose_files_are_damaged_is_left_out(folder, tmp_path):
+    bench = copied(folder, tmp_path)
+    (tmp_path / "data" / "tiny" / "1-jump" / "features.arrow").write_bytes(b"nothing")
+    (left,) = bench.search("tiny", "x").left_out
+    assert left.key.source_id == "1-jump" and "features.arrow" in left.why
+    with pytest.raises(BadData):
+        bench.search("tiny", "x", sources=["tiny/1-jump"])
+
+
+def test_memory_that_ran_out_leaves_no_source_out(folder, tmp_path, monkeypatch):
+    """It is no fault of the source: to say so would be to give wrong answers while the server is busy."""
+    from core.sources import dictionary
+
+    bench = copied(folder, tmp_path)
+
+    load = dictionary.load
+
+    def starve(spec, *given, **more):
+        if spec.path.endswith("1-jump"):
+            raise MemoryError
+        return load(spec, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dictionary, "load", starve)
+        with pytest.raises(Busy, match="memory"):
+            bench.search("tiny", "x")
+    assert bench.search("tiny", "x").left_out == ()
+
+
+def test_weights_that_changed(folder, tmp_path):
     import shutil
 
     bench = copied(folder, tmp_path)
     (tmp_path / "1-jump").rename(tmp_path / "elsewhere")
-    with pytest.raises(NotAvailable, match="not at"):
-        bench.search("tiny", "x")
-    assert bench.search("tiny", "x", sources=["tiny/1-standard"]).hits
     tiny.sae(tmp_path / "1-jump", "jumprelu", width=80)
     with pytest.raises(BadData, match=r"64 features.*80"):
-        bench.search("tiny", "x")
+        bench.search("tiny", "x", sources=["tiny/1-jump"])
+    assert [str(left.key) for left in bench.search("tiny", "x").left_out] == ["tiny/1-jump"]
     shutil.rmtree(tmp_path / "1-jump")
     (tmp_path / "elsewhere").rename(tmp_path / "1-jump")
     assert bench.search("tiny", "x").hits
@@ -412,6 +526,125 @@ def test_weights_that_went_or_changed(folder, tmp_path):
     bench.build(tmp_path / "build.yaml")
     new = bench.search("tiny", "x", sources=["tiny/1-jump"], measure="value")
     assert new.hits != old.hits, "built anew, it is loaded anew, and what was cached of the old is not taken"
+
+
+# -- while a source is built anew --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["1-jump/source.json", "model.json"])
+def test_in_the_instant_of_being_replaced(folder, tmp_path, monkeypatch, what):
+    """The catalog knows a file that is not there now: at the next look it is, or it is gone for good."""
+    monkeypatch.setattr(catalog, "FRESH", 1e9)
+    bench = copied(folder, tmp_path)
+    path = tmp_path / "data" / "tiny" / what
+    away = path.with_name("away")
+    look = bench.catalog.refresh
+    asked = [
+        lambda: bench.search("tiny", "x", sources=["tiny/1-jump"]),
+        lambda: bench.tokenize("tiny", "x"),
+        lambda: bench.test("tiny/1-jump/3", "x"),
+        lambda: bench.ready("tiny"),
+    ]
+    needs = [ask for n, ask in enumerate(asked) if what == "model.json" or n in (0, 2)]
+
+    def back() -> None:
+        if away.exists():
+            away.rename(path)
+        look()
+
+    for ask in needs:
+        bench.sources(), path.rename(away)
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.catalog, "refresh", back)
+            ask()
+        assert path.exists()
+    for ask in needs:
+        bench.sources(), path.rename(away)
+        with pytest.raises((NotFound, BadData)):
+            ask()
+        away.rename(path)
+        look()
+    assert bench.search("tiny", "x").hits
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["clear", "evict", "replace"])
+def test_a_model_that_goes_is_gone(tiny_root, tmp_path, how):
+    """Neither its neurons, which are its own weights, nor a reader keep it, and no collector is needed to free it."""
+    import os
+    import shutil
+
+    shutil.copytree(tiny_root, tmp_path / "data")
+    shutil.copytree(tiny_root.parent / "model", tmp_path / "model")
+    shutil.copytree(tiny_root.parent / "sae", tmp_path / "sae")
+    bench = Workbench(Settings(data=tmp_path / "data", demo=None, cache_disk_mb=0))
+    first = bench.search("tiny", "a text of its own")
+    bench.by_token(tiny.NEURONS, "and another")
+    model = bench._model_slot("tiny").get()
+    neurons = bench._source_slot(bench.source(tiny.NEURONS)).get()
+    own = model.bridge.blocks[0].mlp.W_out
+    assert neurons.source.W_dec.data_ptr() == own.data_ptr() and neurons.bytes == 0, "they are the model's own weights"
+    held = [weakref.ref(one) for one in (model, model.bridge, own, neurons, neurons.source._rows)]
+    del model, neurons, own
+    gc.collect()
+    gc.disable()
+    try:
+        if how == "clear":
+            bench._pool.clear()
+        elif how == "evict":
+            bench._pool.budget = 0
+            bench._pool.slot("something else", 0, lambda: Sized(1)).get()
+        else:
+            os.utime(tmp_path / "data" / "tiny" / "model.json")
+            bench.catalog.refresh()
+            assert not bench.ready("tiny")
+        assert [one() is None for one in held] == [True] * 5
+    finally:
+        gc.enable()
+    assert {r.name: r.state for r in bench.residents()}[tiny.NEURONS] == "absent"
+    again = bench.search("tiny", "a text of its own")
+    assert same(again, first)
+    bench._pool.budget = 2**40
+    bench.search("tiny", "a third one")
+    neurons = bench._source_slot(bench.source(tiny.NEURONS)).get()
+    assert neurons.part_of() is bench._model_slot("tiny").get(), "loaded again, they are those of the new one"
+
+
+class Sized:
+    def __init__(self, size: int) -> None:
+        self.bytes = size
+
+
+# -- several features at once ------------------------------------------------------------------------------------------
+
+
+def test_several_features_on_one_text_are_each_ones_test(bench, monkeypatch):
+    keys = ["tiny/1-jump/3", "tiny/0-neurons/5", "tiny/1-top/1", "tiny/1-jump/3"]
+    calls = []
+    capture = reading.capture
+    monkeypatch.setattr(reading, "capture", lambda *given: calls.append(1) or capture(*given))
+    found = bench.test_each(keys, "read once for all of them")
+    assert len(calls) == 1
+    assert list(found) == [bench.test(key, "read once for all of them")[0] for key in keys]
+    assert list(bench.test_each([], "x")) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "error"),
+    [
+        (["tiny/1-jump/3", "other/1-jump/3"], "x", BadInput), (["tiny/1-jump/9999"], "x", NotFound),
+        (["tiny/9-none/1"], "x", NotFound), (["nonsense"], "x", BadInput), (["tiny/1-jump/3"], " ", BadInput),
+        (["tiny/1-jump/3"] * 101, "x", BadInput),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_tested_together(bench, keys, text, error):
+    with pytest.raises(error):
+        bench.test_each(keys, text)
+
+
+# -- others at work ----------------------------------------------------------------------------------------------------
 
 
 def test_search_is_never_stuck_behind_a_long_pass(bench):

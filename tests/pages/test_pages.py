@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from components import resources
+from components import resources, testing
 from core.errors import NotAvailable
 from core.settings import Settings
 from core.workbench import Workbench
@@ -80,6 +80,8 @@ def test_a_page_opens(page, query, shows):
         ("feature.py", {"random": "x"}, "model"),
         ("source.py", {"id": "no/1-where"}, "Shown instead: tiny/1-res"),
         ("source.py", {"id": tiny.SAE, "sort": "bogus"}, "not a value of “sort”"),
+        ("source.py", {"id": tiny.SAE, "page": "99"}, "There is no page 99: the last is page 2"),
+        ("source.py", {"id": tiny.SAE, "page": "x"}, "whole numbers"),
         ("model.py", {"id": "nobody"}, "tiny"),
         ("release.py", {"name": "none"}, "tiny-release"),
         ("source_set.py", {"model": "tiny", "set": "none"}, "res of tiny"),
@@ -119,6 +121,7 @@ def test_a_shared_link_is_tested_when_the_model_is_there(bench, monkeypatch):
     assert told[-1]["wanted"] == ["It’s a fine day 🙂", "Paris"]
     assert not told[-1]["tests"]
     monkeypatch.setattr(resources, "ready", lambda model_id: True)
+    monkeypatch.setattr(testing, "AT_ONCE", 60)
     visit("feature.py", **query)
     assert not told[-1]["pending"]
     assert [row["text"] for row in told[-1]["tests"]] == ["It’s a fine day 🙂", "Paris"]
@@ -131,6 +134,7 @@ def test_a_bad_text_gets_a_message_and_the_good_one_its_result(monkeypatch, text
     told = []
     monkeypatch.setattr("components.token_strip._tester", lambda **given: told.append(given["data"]))
     monkeypatch.setattr(resources, "ready", lambda model_id: True)
+    monkeypatch.setattr(testing, "AT_ONCE", 60)
     visit("feature.py", id=f"{tiny.SAE}/3", defaulttesttext=texts)
     assert says in told[-1]["message"]
     assert len(told[-1]["tests"]) == len(texts) - 1

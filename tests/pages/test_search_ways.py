@@ -46,8 +46,10 @@ def test_what_differs_is_shown_on_both_sides(bench):
     assert f"{record.totals[0]:,} features" in drawn
 
 
-def test_a_page_beyond_the_last_is_the_last():
-    drawn = html(visit("search.py", text=A, against=B, page="9000"))
+def test_a_page_beyond_the_last_is_the_last_and_said():
+    app = visit("search.py", text=A, against=B, page="9000")
+    drawn = html(app)
+    assert "There is no page 9,000" in notes(app)
     (last,) = {line.split(" of ")[1].split("<")[0] for line in drawn.split("<span>page ")[1:]}
     assert f"page {last} of {last}" in drawn
 
