@@ -63,7 +63,7 @@ def dialog(record: FeatureRecord) -> None:
     parts = [[name, label] for name, label in PARTS.items() if testable or not name.startswith("test")]
     data = {"id": str(record.key), "title": title(record), "kinds": kinds, "parts": parts}
     with st.container(key="fs-embed"):
-        _dialog(data=data, key=f"embed-{record.key}")
+        _dialog(data=data, key="embed")
 
 
 def page(
@@ -74,9 +74,7 @@ def page(
     if not {"plots", "test", "activations"} & parts:
         st.html(note("The link of this embed switches everything off: plots, test and activations.", warn=False))
     field, testable = "testfield" in parts, "weights" in record.source.has
-    if "test" in parts and (field or texts):
-        with st.container(key="fs-test"):
-            testing.box(record, texts, 0, field=field)
+    test_box = st.container(key="fs-test")
     if record.dead and {"plots", "activations"} & parts:
         st.html(feature_panels.dead(record))
     if "plots" in parts:
@@ -86,6 +84,9 @@ def page(
         prompt = partial(resources.workbench().prompt, record.key.source)
         can_test = testable and field and "test" in parts
         token_strip.examples(record, prompt, show=show, view=view, breaks=breaks, testable=can_test)
+    if "test" in parts and (field or texts):
+        with test_box:  # last, since it may have to wait for the model
+            testing.box(record, texts, 0, field=field)
 
 
 def head(record: FeatureRecord, parts: frozenset[str], texts: Sequence[str]) -> Html:

@@ -173,7 +173,7 @@ def token_choice(view: View, text: Sequence[Token]) -> Html:
 def _chosen(view: View) -> Html:
     """What the search looks at, in words, and what can be done about it."""
     count = len(view.tokens)
-    parts = [f"<span>{f'{count} chosen' if count else 'All are looked at. Click to choose some.'}</span>"]
+    parts = [f"<span>{f'{count} chosen' if count else 'All tokens. Click to choose.'}</span>"]
     if count != 1:
         ways = [("max", "Strongest", "strongest"), ("sum", "Sum", "sum")]
         pills = join(
@@ -309,12 +309,15 @@ def _slim(part: float | None) -> str:
     )
 
 
-def failed(message: str, again: str) -> Html:
-    """In the place of the hits when there are none to be had; `again` is the address of this view."""
+def failed(message: str, view: View) -> Html:
+    """In the place of the hits when there are none to be had."""
+    ways = [("Try again", view.to(page=view.page))]
+    if view.sources:
+        ways.append(("All sources", view.to(sources=())))
+    pills = join(f'<a class="fs-pill" data-stay="" href="{esc(href)}">{name}</a>' for name, href in ways)
     return Html(
         f'<div class="fs-card"><div class="fs-empty" role="alert"><b>The search could not be done</b>{esc(message)}'
-        f'<div class="fs-pills fs-ways"><a class="fs-pill" data-stay="" href="{esc(again)}">Try again</a></div>'
-        "</div></div>"
+        f'<div class="fs-pills fs-ways">{pills}</div></div></div>'
     )
 
 
@@ -357,11 +360,11 @@ def left_out(sources: Sequence[LeftOut]) -> Html:
     if not sources:
         return Html("")
     names = ", ".join(one.key.source_id for one in sources)
-    verb = "is" if len(sources) == 1 else "are"
+    said = "is left out: it cannot be read" if len(sources) == 1 else "are left out: they cannot be read"
     why = join(f"<li><b>{esc(one.key.source_id)}</b> {esc(one.why)}</li>" for one in sources)
     return Html(
-        f'<details class="fs-note warn fs-left-out" role="status"><summary>{esc(names)} {verb} left out: nothing there '
-        f"could be read</summary><ul>{why}</ul></details>"
+        f'<details class="fs-note warn fs-left-out" role="status"><summary>{esc(names)} {said}</summary><ul>{why}</ul>'
+        "</details>"
     )
 
 
@@ -466,10 +469,11 @@ def _scan(view: View, hit: SearchHit, text: Sequence[Token]) -> Html:
 def side(view: View, records: Sequence[SourceRecord], record: SearchRecord | None) -> Html:
     """Where the hits are, by layer, and how many are named by their token. As tall without a record as with one."""
     counts = {count.key: count for count in record.sources} if record else None
+    gone = {one.key: one.why for one in record.left_out} if record else {}
     return Html(
         '<div class="fs-stack">'
         + card(_layers(view, records, counts or {}), word("Best hits, by layer", "hits by layer"), _best(counts or {}))
-        + card(_own(view, records, counts), word("Named by their token", "named by its token"))
+        + card(_own(view, records, counts, gone), word("Named by their token", "named by its token"))
         + "</div>"
     )
 
@@ -522,7 +526,12 @@ def _among(records: Sequence[SourceRecord], counts: Mapping[SourceKey, SourceCou
     return [counts[r.key].among for r in records if r.key in counts]
 
 
-def _own(view: View, records: Sequence[SourceRecord], counts: Mapping[SourceKey, SourceCount] | None) -> Html:
+def _own(
+    view: View,
+    records: Sequence[SourceRecord],
+    counts: Mapping[SourceKey, SourceCount] | None,
+    gone: Mapping[SourceKey, str],
+) -> Html:
     """Layer by set: of a source's best hits, those named by the token they are strongest on."""
     arranged = sorted(records, key=lambda r: (r.kind in ("neurons", "directions"), r.key.set_name))
     columns = list(dict.fromkeys((r.key.set_name, r.kind) for r in arranged))
@@ -532,7 +541,7 @@ def _own(view: View, records: Sequence[SourceRecord], counts: Mapping[SourceKey,
         cells = ""
         for name, kind in columns:
             here = [r.key for r in its if (r.key.set_name, r.kind) == (name, kind)]
-            cells += f'<td class="n">{join((_cell(view, key, counts) for key in here), "<br>")}</td>'
+            cells += f'<td class="n">{join((_cell(view, key, counts, gone) for key in here), "<br>")}</td>'
         body += f'<tr><th scope="row">layer {layer}</th>{cells}</tr>'
     return Html(
         f'<div class="fs-wide"><table class="fs-table fs-owns"><thead><tr><th></th>{head}</tr></thead>'
@@ -541,7 +550,11 @@ def _own(view: View, records: Sequence[SourceRecord], counts: Mapping[SourceKey,
     )
 
 
-def _cell(view: View, key: SourceKey, counts: Mapping[SourceKey, SourceCount] | None) -> Html:
+def _cell(
+    view: View, key: SourceKey, counts: Mapping[SourceKey, SourceCount] | None, gone: Mapping[SourceKey, str]
+) -> Html:
+    if key in gone:
+        return Html(f'<span class="fs-own-cell" {tip(f"{key.source_id} cannot be read. {gone[key]}")}>✕</span>')
     if counts is None:
         return Html('<span class="fs-own-cell">…</span>')
     href = esc(view.to(sources=(key,)))

@@ -177,7 +177,7 @@ def _features(view: View, records: Records[SourceRecord]) -> None:
             main, record = follow(_begin(view, records), view.model_id, main)
     if isinstance(record, str):
         side.html(search_panels.side(view, records, None))
-        main.html(search_panels.failed(record, view.to(page=view.page)))
+        main.html(search_panels.failed(record, view))
         return
     known: dict[SourceKey, SourceRecord] = {r.key: r for r in records}
     main.html(_said(beyond) + search_panels.hits(view, record, known))
@@ -193,7 +193,7 @@ def _by_token(view: View, records: Records[SourceRecord]) -> None:
     job = resources.by_token(str(source.key), view.text, view.densest, view.bos, token_panels.TOP, stamp)
     main, record = follow(job, view.model_id, main)
     if isinstance(record, str):
-        main.html(search_panels.failed(record, view.to()))
+        main.html(search_panels.failed(record, view))
         return
     main.html(token_panels.table(view, record, source) + ticks.bar(view))
     side.html(token_panels.counted(view, record, source))
@@ -218,7 +218,7 @@ def _contrast(view: View, records: Records[SourceRecord]) -> None:
             view = replace(view, page=page)
             place, record = follow(begin(view), view.model_id, place)
     if isinstance(record, str):
-        place.html(search_panels.failed(record, view.to(page=view.page)))
+        place.html(search_panels.failed(record, view))
         return
     place.html(_said(beyond) + contrast_panels.lists(view, record, known))
 
@@ -237,7 +237,7 @@ def picked(view: View, records: Records[SourceRecord]) -> None:
         stamp = " ".join(f"{r.source.built} {r.source.dataset_sha256}" for r in found)
         place, made = follow(resources.tests_of_each(keys, view.text, stamp), view.model_id, place)
         if isinstance(made, str):
-            place.html(search_panels.failed(made, view.to()))
+            place.html(search_panels.failed(made, view))
             return
         tests = {test.key: test for test in made}
     place.html(picked_panels.table(view, found, tests))

@@ -8,12 +8,13 @@ features imports no torch.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 
@@ -41,6 +42,9 @@ from core.records import (
 from core.settings import Settings
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
+
+if TYPE_CHECKING:
+    from core.space import SpaceRecord
 
 Answer = tuple[Any, Callable[[], str]]
 """What a verb found: the JSON, and how to write it for a person."""
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("source", metavar="MODEL/SOURCE")
     measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
     measure.add_argument("--tokens", type=int, metavar="N", help="use at most so many tokens")
+    _space_verb(verb("space", _space, "a Hugging Face Space of some sources, as a folder to push"))
     check = verb("check", _check, "whether built sources are whole: checksums, counts, structure; exit status 1 if not")
     check.add_argument("sources", nargs="*", metavar="MODEL/SOURCE", help="all of them if none is named")
     return parser
@@ -141,6 +146,24 @@ def _steer_verb(steer: argparse.ArgumentParser) -> None:
     steer.add_argument("--unit", action="store_true", help="divide directions by their length first")
     times = ", ".join(f"{factor:g}" for factor in SWEEP)
     steer.add_argument("--sweep", action="store_true", help=f"steered at {times} times the strength")
+
+
+def _space_verb(space: argparse.ArgumentParser) -> None:
+    space.add_argument("folder", type=Path, metavar="DIR", help="where to write it; not there yet, or empty")
+    space.add_argument(
+        "--app", choices=["tester", "steer", "workbench"], required=True,
+        help="one of the embeds by itself, or everything",
+    )  # fmt: skip
+    space.add_argument(
+        "--source", dest="sources", nargs="+", action="extend", default=[], metavar="MODEL/SOURCE",
+        help="what it shows; default: the source of --feature, of the workbench all",
+    )  # fmt: skip
+    space.add_argument(
+        "--feature", default="", metavar="ID", help="what it opens on; with --app steer also ID=STRENGTH"
+    )
+    space.add_argument("--text", default="", help="what it tests or goes on from at first")
+    space.add_argument("--title", default="", help="its name on the hub")
+    space.add_argument("--force", action="store_true", help="write over a Space that this command wrote there")
 
 
 def _names(text: str) -> list[str]:
@@ -376,6 +399,40 @@ def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
         return f"{key}\n\n" + table(("figure", "without BOS", "with BOS"), rows)
 
     return neuronpedia.figures(key, measured, with_bos), text
+
+
+def _space(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    from core.space import write_space
+
+    made = write_space(
+        workbench, asked.folder, app=asked.app, sources=asked.sources, feature=asked.feature, text=asked.text,
+        title=asked.title, force=asked.force,
+    )  # fmt: skip
+    answer = {
+        "folder": str(made.folder), "app": made.app, "title": made.title, "sources": [str(key) for key in made.sources],
+        "files": made.files, "bytes": made.bytes, "memory": made.memory, "fetched": list(made.fetched),
+        "licences": [{"part": one.part, "licence": one.name, "link": one.link} for one in made.licences],
+        "kept": list(made.kept), "warnings": made.warnings(),
+    }  # fmt: skip
+    return answer, lambda: _space_text(made)
+
+
+def _space_text(made: SpaceRecord) -> str:
+    sdk = "docker" if made.app == "workbench" else "gradio"
+    fetches = f", and fetches {', '.join(made.fetched)}" if made.fetched else ""
+    lines = [
+        f"{made.folder}: {made.files} files, {made.bytes / 2**20:.1f} MiB{fetches}",
+        f"Its weights take {made.memory / 2**20:.0f} MiB of memory in float32. A free Space has 2 cores, 16 GB of memory "
+        "and 50 GB of disk, which PyTorch and the other libraries share.",
+        *(f"To see to: {visible(one)}" for one in made.warnings()),
+        "",
+        "To push it, with your own name for NAME, after `hf auth login`:",
+        f"  hf repos create NAME --type space --sdk {sdk}",
+        f"  hf upload NAME {shlex.quote(str(made.folder))} . --type space",
+    ]
+    if sdk == "gradio":
+        lines += ["To try it here:", f"  cd {shlex.quote(str(made.folder))} && python app.py"]
+    return "\n".join(lines)
 
 
 def _check(workbench: Workbench, asked: argparse.Namespace) -> Answer:

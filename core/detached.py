@@ -1,6 +1,6 @@
 """An iterator that works ahead in a thread of its own, so that who reads slowly, or stops reading, holds nothing up.
 
-Closing it, or letting it go, ends the work at its next item. Cost: a thread.
+Closing it, or letting it go, ends the work at its next item, or sooner if the work asks. Cost: a thread.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Gone = Callable[[], bool]
+"""Whether nobody reads any more."""
 _END = object()
 
 
 class _Work(Generic[T]):
-    def __init__(self, begin: Callable[[], Iterator[T]]) -> None:
+    def __init__(self, begin: Callable[[Gone], Iterator[T]]) -> None:
         self.items: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.stopped = threading.Event()
         self._begin = begin
@@ -23,7 +25,7 @@ class _Work(Generic[T]):
 
     def _run(self) -> None:
         try:
-            iterator = self._begin()
+            iterator = self._begin(self.stopped.is_set)
             try:
                 for item in iterator:
                     if self.stopped.is_set():
@@ -42,8 +44,8 @@ class _Raised:
         self.error = error
 
 
-def detached(begin: Callable[[], Iterator[T]]) -> Generator[T]:
-    """The items of `begin()`, whose work goes on between them; raises what it raises."""
+def detached(begin: Callable[[Gone], Iterator[T]]) -> Generator[T]:
+    """The items of `begin`, whose work goes on between them; raises what it raises."""
     work = _Work(begin)
     try:
         while True:

@@ -332,7 +332,8 @@ def _scan(record: SubstitutionRecord) -> str:
 def _run(record: SteerRecord) -> str:
     """What steers, both texts after the prompt, and what happens to the next token at the prompt's end."""
     unit = " of unit length" * record.ask.unit
-    said = f"{record.ask.method}{unit}, {len(record.pushes)} at {record.ask.where} positions"
+    places = {"all": "all positions", "prompt": "the prompt", "generated": "what is generated"}[record.ask.where]
+    said = f"{record.ask.method}{unit} at {places}"
     changes = [abs(change) for text in (record.default, record.steered) for change in _changes(text)]
     most = max(changes, default=0.0)
     rows = [
@@ -409,8 +410,10 @@ def _written(text: SteeredText, most: float, sign: int) -> str:
         style = "opacity:.5;font-size:.82em" if one.token.special else ""
         if one.other is not None:
             change = sign * (one.logprob - one.other)
-            depth = 0.08 + 0.57 * min(1.0, abs(change) / most if most else 0.0)
-            style += f";background:rgba({RISING if change >= 0 else FALLING},{depth:.2f});border-radius:3px"
+            share = min(1.0, abs(change) / most if most else 0.0)
+            if share > 0.01:  # less is rounding, where nothing was steered
+                hue = RISING if change > 0 else FALLING
+                style += f";background:rgba({hue},{0.08 + 0.57 * share:.2f});border-radius:3px"
             told += f", {one.other:.3g} {'without' if sign > 0 else 'with'} steering"
         likeliest = ", ".join(f"“{visible(likely.token.text)}” {likely.logprob:.3g}" for likely in one.top)
         told += f"; likeliest {likeliest}" if likeliest else ""

@@ -13,20 +13,23 @@ import json
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from core.detached import detached
-from core.errors import BadConfig, BadInput, NotFound
+from core.detached import Gone, detached
+from core.errors import BadConfig, BadData, BadInput, Busy, NotFound
 from core.models.line import Line
+from core.models.memory import no_room, ran_out
 from core.records import (
     FeatureKey,
     Push,
     PushRecord,
     SteerAsk,
     SteerRecord,
+    Step,
     SweepRecord,
     Tell,
     TestRecord,
@@ -45,7 +48,9 @@ if TYPE_CHECKING:
 
 LABEL = 120
 """Characters of a direction's label."""
-LARGEST = 1e30
+LARGEST, LEAST = 1e15, 1e-15
+"""Of its numbers, and of its length."""
+_ASK = TypeAdapter(SteerAsk)
 
 
 class Steerer:
@@ -62,9 +67,19 @@ class Steerer:
     def runs(self, ask: SteerAsk, *, keep: bool, tell: Tell | None) -> Generator[SteerRecord]:
         """The record of a run as it grows; see `Workbench.steering`."""
         check(ask, self._bench.settings)
-        return detached(lambda: self._runs(ask, keep, tell))
+        return detached(lambda gone: self._runs(ask, keep, _while_heard(tell, gone)))
 
-    def _runs(self, ask: SteerAsk, keep: bool, tell: Tell | None) -> Iterator[SteerRecord]:
+    def _runs(self, ask: SteerAsk, keep: bool, tell: Tell) -> Iterator[SteerRecord]:
+        try:
+            yield from self._run(ask, keep, tell)
+            return
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        self._bench._model_slot(ask.model_id).starved()  # when the error and what its frames hold are gone
+        raise no_room()
+
+    def _run(self, ask: SteerAsk, keep: bool, tell: Tell) -> Iterator[SteerRecord]:
         from core.techniques.steer import steer
 
         with ExitStack() as stack:
@@ -72,8 +87,8 @@ class Steerer:
             model = stack.enter_context(slot.held())
             parts, pushes = self._parts(ask.pushes, stack)
             watched = self._watched(ask.watch, stack)
-            name = run_name(ask, model, parts)
-            saved = self._kept.run(name) if keep else None
+            name = run_name(ask, model, [*(part.source for part in parts), *(watch.source for watch, _ in watched)])
+            saved = self._saved(name) if keep else None
             if saved is not None:
                 yield saved
                 return
@@ -84,12 +99,28 @@ class Steerer:
                     self._kept.keep_run(record)
                 yield record
 
+    def _saved(self, name: str) -> SteerRecord | None:
+        """A run that was kept; one that another version kept is run anew, and replaced."""
+        try:
+            return self._kept.run(name)
+        except BadData:
+            return None
+
     def sweep(self, ask: SteerAsk, factors: Sequence[float], tell: Tell | None) -> SweepRecord:
         """See `Workbench.sweep`."""
-        from core.techniques.steer import sweep
-
         check(ask, self._bench.settings)
         check_factors(factors)
+        try:
+            return self._sweep(ask, factors, tell)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        self._bench._model_slot(ask.model_id).starved()
+        raise no_room()
+
+    def _sweep(self, ask: SteerAsk, factors: Sequence[float], tell: Tell | None) -> SweepRecord:
+        from core.techniques.steer import sweep
+
         with ExitStack() as stack:
             slot = self._bench._model_slot(ask.model_id)
             model = stack.enter_context(slot.held())
@@ -107,6 +138,10 @@ class Steerer:
             raise BadInput("Give the numbers of a direction, or the features whose sum it is.")
         if len(label) > LABEL:
             raise BadInput(f"The label is too long: {len(label)} characters, and at most {LABEL}.")
+        try:
+            label.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(f"The label is not Unicode text: {error.reason}.") from error
         if not math.isfinite(strength):
             raise BadInput("The strength is no finite number.")
         if features:
@@ -122,7 +157,7 @@ class Steerer:
 
     def _sum(self, model_id: str, features: Sequence[Push]) -> tuple[str, list[float]]:
         """(hook, numbers) of a weighted sum of decoder rows."""
-        check(SteerAsk(model_id=model_id, pushes=tuple(features)), self._bench.settings)
+        check(SteerAsk(model_id=model_id, pushes=tuple(features), length=1), self._bench.settings)
         with ExitStack() as stack:
             parts, _ = self._parts(features, stack)
             hooks = sorted({part.source.hook_out for part in parts})
@@ -139,8 +174,10 @@ class Steerer:
 
         if not all(map(math.isfinite, values)) or max(map(abs, values)) > LARGEST:
             raise BadInput(f"The direction has numbers that are not finite, or larger than {LARGEST:g}.")
-        if not any(np.asarray(values, np.float32)):
+        if not any(values):
             raise BadInput("The direction is 0 everywhere, so it points nowhere.")
+        if math.hypot(*values) < LEAST:
+            raise BadInput(f"The direction is shorter than {LEAST:g}: multiply its numbers.")
         slot = self._bench._model_slot(model_id)
         model = slot.get()
         try:
@@ -181,7 +218,7 @@ class Steerer:
 
         parts, records = [], []
         for push in pushes:
-            vector = self._kept.vector(push.key)
+            vector = self._kept.vector(push.key) if is_vector_key(push.key) else None
             if vector is None:
                 part = Part(self._encoder(push.key, stack), push.key.index, push.strength)
                 maximum, label = self._known(push.key)
@@ -224,12 +261,31 @@ class Steerer:
         ]
 
 
-def run_name(ask: SteerAsk, model: LoadedModel, parts: Sequence[Part]) -> str:
-    """The name of a run: 20 hexadecimal digits of a hash of all that it depends on."""
+def run_name(ask: SteerAsk, model: LoadedModel, sources: Sequence[Dictionary]) -> str:
+    """The name of a run: 20 hexadecimal digits of a hash of all that it depends on.
+
+    Raises:
+        BadInput: what `core.techniques.steer.prompt_ids` does, whose tokens a template decides too.
+    """
+    from core.techniques.steer import end_tokens, prompt_ids
+
     known = (
-        asdict(ask), model.sha256, model.settings_sha256, model.dtype, [part.source.sha256 for part in parts],
+        _ASK.dump_json(ask).decode(), prompt_ids(ask, model), end_tokens(model), model.sha256, model.settings_sha256,
+        model.dtype, [(source.hook, source.hook_out, source.sha256) for source in sources],
     )  # fmt: skip
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
+
+
+def _while_heard(tell: Tell | None, gone: Gone) -> Tell:
+    """`tell`, by which who has gone leaves the line."""
+
+    def heard(step: Step) -> None:
+        if gone():
+            raise Busy("Nobody waits for it any more.")
+        if tell is not None:
+            tell(step)
+
+    return heard
 
 
 def direction(vector: VectorRecord, device: str) -> Dictionary:

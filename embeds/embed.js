@@ -23,8 +23,8 @@
 
   // Steering: what the slider says in units of each feature's maximum, while it moves.
   const short = x => String(+x.toPrecision(3)).replace("-", "−")
-  document.addEventListener("input", event => {
-    const at = event.target.closest?.("#em-strength input"), value = at ? parseFloat(at.value) : NaN
+  const tell = at => {
+    const value = at ? parseFloat(at.value) : NaN
     if (Number.isNaN(value)) return
     const several = Boolean(document.querySelector(".em-strengths.several"))
     for (const node of document.querySelectorAll(".em-strengths [data-strength]")) {
@@ -33,6 +33,12 @@
       if (maximum) parts.push(`${short(strength / maximum)} × its maximum`)
       node.textContent = parts.join(" · ")
     }
+  }
+  document.addEventListener("input", event => tell(event.target.closest?.("#em-strength input")))
+  // A number beyond the slider's ends is made one of them when its field is left.
+  document.addEventListener("focusout", event => {
+    const at = event.target.closest?.("#em-strength input")
+    setTimeout(() => tell(at), 60)
   })
   // Escape stops a run, as on the steering page.
   document.addEventListener("keydown", event => {

@@ -42,7 +42,7 @@ class Head:
             return await self._app(scope, receive, send)
         given = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         about = await to_thread.run_sync(self._about[path], given)
-        lines = head(about, given.get("theme", "")).encode("utf-8", "replace")
+        lines = head(about, given.get("theme") or given.get("__theme", "")).encode("utf-8", "replace")
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
         start: Message = {}
         body = b""

@@ -63,28 +63,35 @@ def create(workbench: Workbench, count: Count = lambda scope: None) -> FastAPI:
 
     for name, (make, _, _) in EMBEDS.items():
         blocks = make(workbench, ask)
-        gr.mount_gradio_app(
-            app,
-            blocks,
-            path=f"/{name}",
-            theme=_theme(),
-            css=_style(),
-            js=(HERE / "embed.js").read_text(encoding="utf-8"),
-            footer_links=["api"],  # not shown, but without it there is no ?view=api
-            run_history=False,
-            ssr_mode=False,
-            enable_monitoring=False,
-            show_error=False,
-            max_file_size="1kb",
-            mcp_server=find_spec("mcp") is not None,  # a Space may leave the package out
-        )
-        if blocks.mcp_server_obj is not None:
-            blocks.mcp_server_obj.postprocess_output_data = _as_json
+        gr.mount_gradio_app(app, blocks, path=f"/{name}", **options())
+        tools_in_json(blocks)
     return app
 
 
+def options() -> dict[str, Any]:
+    """How blocks are served, here and alone."""
+    return {
+        "theme": _theme(),
+        "css": _style(),
+        "js": (HERE / "embed.js").read_text(encoding="utf-8"),
+        "footer_links": ["api"],  # not shown, but without it there is no ?view=api
+        "run_history": False,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "max_file_size": "1kb",
+        "mcp_server": find_spec("mcp") is not None,  # a Space may leave the package out
+    }
+
+
+def tools_in_json(blocks: gr.Blocks) -> None:
+    """Has the tools of blocks that are served answer in JSON; Gradio would write a dictionary as Python does."""
+    if blocks.mcp_server_obj is not None:
+        blocks.mcp_server_obj.postprocess_output_data = _as_json
+
+
 def _as_json(data: Sequence[Any], root_url: str) -> list[Any]:
-    """What a tool answers, as JSON; Gradio would write a dictionary as Python does."""
+    """What a tool answers."""
     from mcp.types import TextContent
 
     return [TextContent(type="text", text=json.dumps(one, ensure_ascii=False)) for one in data]

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from components.jobs import FAULT
 from components.markup import Html
@@ -49,9 +50,16 @@ def feature_key(workbench: Workbench, id: str) -> FeatureKey:
 
 
 async def gone(request: gr.Request) -> bool:
-    """Whether the client of a call that is not queued has hung up."""
-    inner = getattr(request, "request", None)
-    return inner is not None and await inner.is_disconnected()
+    """Whether the client that the function at work answers has hung up. Asked within that function.
+
+    Of a queued call Gradio knows, and does not say but to its own queue; any other is a request that waits.
+    """
+    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if blocks is not None and event_id:
+        event = blocks._queue.event_ids_to_events.get(event_id)
+        return event is not None and not event.alive
+    inner = getattr(request, "request", request)
+    return bool(await inner.is_disconnected())
 
 
 def within(context: contextvars.Context, items: Iterator[T]) -> Generator[T]:

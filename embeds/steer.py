@@ -31,9 +31,8 @@ from embeds.steer_asked import NAMES
 
 __all__ = ["NAMES", "about", "blocks"]
 
-EVERY, BEAT = 0.15, 1.0
-"""Seconds between two looks at a run, and after which the browser is told something if there is nothing new: that is
-when it is noticed that nobody is there any more."""
+EVERY = 0.15
+"""Seconds between two looks at a run."""
 KEPT = 64
 """Whole runs kept in memory."""
 
@@ -95,7 +94,7 @@ class Steer:
         run = self._run(ask)
         try:
             while not run.wait(0):
-                await asyncio.sleep(EVERY / 3)
+                await asyncio.sleep(EVERY)
                 if await gone(request):
                     return {}
         finally:
@@ -150,11 +149,11 @@ class Steer:
                 yield head, *kept, write, stop, result
 
     async def written(
-        self, link: str, prompt: str, amount: float | None, request: gr.Request
+        self, link: object, prompt: object, amount: object, request: gr.Request
     ) -> AsyncIterator[tuple[Any, ...]]:
-        """(head, the two buttons, result), as both texts grow."""
+        """(head, the two buttons, result), as both texts grow. What it is given is what the browser sent."""
         try:
-            given = steer_asked.unlink(link) | {"prompt": prompt}
+            given = steer_asked.unlink(str(link)) | {"prompt": str(prompt or "")}
             view, wrong = await to_thread.run_sync(steer_asked.view, self.workbench, given)
             view = steer_asked.turned(view, amount)
         except Exception as error:
@@ -174,14 +173,11 @@ class Steer:
             yield head, *_buttons(at_work=False), drawing.message(said(error))
             return
         try:
-            async for news in _looks(run):
+            async for at_work in _looks(run, request):
                 if self._runs.get(session) is not run:
                     return  # another one writes in its place
-                if news:
-                    result = steer_drawing.texts(run, ready=ready, before=notes)
-                    yield head, *_buttons(at_work=not run.ended), result
-                else:
-                    yield (gr.skip(),) * 4
+                result = steer_drawing.texts(run, ready=ready, before=notes)
+                yield head, *_buttons(at_work=at_work), result
             if run.state == "done" and run.record is not None:
                 self._lately.put(self._name(view.ask), run.record)
         finally:
@@ -222,20 +218,18 @@ class Steer:
         return ask, *(known.get(push.key.source) for push in ask.pushes)
 
 
-async def _looks(run: Run) -> AsyncIterator[bool]:
-    """Each time that there is more to see of a run, and False once in a while where there is not."""
+async def _looks(run: Run, request: gr.Request) -> AsyncIterator[bool]:
+    """Each time that there is more to see of a run: whether it is at work. Ends with it, or when nobody looks."""
     seen: object = None
-    quiet = 0.0
-    while True:
-        ended = run.ended
+    while not await gone(request):
+        at_work = not run.ended
         now = (run.state, id(run.record), run.step)
-        if now != seen or quiet >= BEAT:
-            yield now != seen
-            seen, quiet = now, 0.0
-        if ended:
+        if now != seen:
+            yield at_work
+            seen = now
+        if not at_work:
             return
         await asyncio.sleep(EVERY)
-        quiet += EVERY
 
 
 def _buttons(*, at_work: bool) -> tuple[Any, Any]:
@@ -272,7 +266,7 @@ def blocks(workbench: Workbench, count: Callable[[gr.Request], None], **alone: A
             write = gr.Button("Write", variant="primary", scale=0, min_width=72)
             stop = gr.Button("Stop", scale=0, min_width=72, visible=False, elem_id="em-stop")
         with gr.Row(visible=False, elem_id="em-strength", elem_classes="em-row") as row:
-            slider = gr.Slider(-1e6, 1e6, 0, label="Strength", container=False, buttons=[])
+            slider = gr.Slider(label="Strength", container=False, buttons=[])
             strengths = html(Html(""), "em-pushes")
         result = html(drawing.waiting("Opening…"), "em-result")
         own = [head, write, stop, result]
@@ -281,8 +275,8 @@ def blocks(workbench: Workbench, count: Callable[[gr.Request], None], **alone: A
         gr.on([show.click, identity.submit], do.named, [identity, prompt], everything, **LINE)
         gr.on(
             [write.click, prompt.submit, slider.release], do.written, [link, prompt, slider], own,
-            trigger_mode="multiple", **LINE,
-        )  # fmt: skip
+            trigger_mode="multiple", preprocess=False, **LINE,
+        )  # fmt: skip  # Gradio would refuse a strength beyond the slider with a message of its own
         stop.click(do.stopped, None, None, queue=False, **LINE)
         gr.api(do.steer, api_name="steer", queue=False, concurrency_limit=None)
     return page

@@ -51,7 +51,7 @@ def _keys(bench: Workbench, ids: str, strengths: str) -> tuple[list[tuple[Featur
     """(each feature with `:strength`, or nothing where there is none), and what was wrong."""
     names, amounts = _parts(ids), _parts(strengths)
     found, wrong = [], []
-    if len(amounts) > len(names):
+    if len(amounts) > len(names) > 0:
         wrong.append(f"There are {len(amounts)} strengths for {len(names)} features: give each feature one.")
     for n, name in enumerate(names):
         try:
@@ -147,10 +147,10 @@ def _step(reach: float, value: float) -> float:
     return step
 
 
-def turned(view: View, amount: float | None) -> View:
-    """The view with the slider at `amount`."""
+def turned(view: View, amount: object) -> View:
+    """The view with the slider at `amount`, or as it is if that is no number."""
     pushes = view.ask.pushes
-    if amount is None or knob(view) is None:
+    if not isinstance(amount, int | float) or not math.isfinite(amount) or knob(view) is None:
         return view
     if len(pushes) > 1:
         pushes = tuple(Push(p.key, float(f"{p.strength * amount:.12g}")) for p in pushes)

@@ -84,9 +84,9 @@ def wrong(messages: Sequence[str]) -> Html:
 
 def texts(run: Run, *, ready: bool, before: str = "") -> Html:
     """How far a run is, and both texts so far; `ready`: the model is in memory, `before`: what stands above."""
+    at_work, record = not run.ended, run.record  # in this order: what ended is whole
     if run.state == "failed":
         return join([before, drawing.message(run.message)])
-    record, at_work = run.record, not run.ended
     state = f'<span class="em-state {"em-wait" if at_work else ""}" role="status">{esc(status(run, ready=ready))}</span>'
     legend = f'<span class="em-said em-legend" {tip(LEGEND)}>less likely<i class="em-scale signed"></i>likelier</span>'
     default, steered = (record.default, record.steered) if record else (NOTHING, NOTHING)
@@ -108,7 +108,8 @@ def status(run: Run, *, ready: bool) -> str:
     if run.state == "writing":
         return "Writing…"
     if run.state == "stopped":
-        return "Stopped: what was written until then."
+        begun = run.record is not None and run.record.steered.tokens
+        return "Stopped: what was written until then." if begun else "Stopped before anything was written."
     return _settings(run.record)
 
 

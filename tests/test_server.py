@@ -58,7 +58,7 @@ def test_the_embed_answers(live):
     assert "fonts.googleapis" not in page.text and "cdnjs" not in page.text
     client = Client(live.url + "/embed/tester/", verbose=False)
     assert "".join(client.predict(f"{tiny.SAE}/3", "It’s Paris", api_name="/test")["tokens"]) == "It’s Paris"
-    with pytest.raises(AppError, match="does not name a feature"):
+    with pytest.raises(AppError, match="no source “nonsense”"):
         client.predict("nonsense", "a", api_name="/test")
 
 

@@ -1,18 +1,35 @@
 // The dialog that gives the lines to copy: what to show, how large, with which text; and what it will look like.
 // It asks the server nothing. The address is that of the page it stands on, which is how readers reach the server.
-const dialogs = new WeakMap()
+const dialogs = new WeakMap(), waiting = new WeakMap()
 const TEXT = "defaulttesttext"
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector("#root")
   if (!root || !data) return
-  const open = event => {
-    if (!event.composedPath().some(node => node instanceof Element && "embed" in (node.dataset ?? {}))) return
+  const ask = () => {
     let box = dialogs.get(root)
-    if (!box || box.data.id !== data.id) { box = build(root, data); dialogs.set(root, box) }
+    if (!box) { box = build(root, data); dialogs.set(root, box) }
     box.text.value = new URLSearchParams(location.search).get(TEXT) ?? box.text.value
     choose(box, box.kind)
-    box.dialog.showModal()
+    if (!box.dialog.open) box.dialog.showModal()
+  }
+  // The address is there before the page that belongs to it.
+  const here = () => new URLSearchParams(location.search).get("id") === data.id
+  const open = event => {
+    if (!event.composedPath().some(node => node instanceof Element && "embed" in (node.dataset ?? {}))) return
+    here() ? ask() : waiting.set(root, setTimeout(ask, 2000))
+  }
+  const before = dialogs.get(root)
+  if (before && before.data.id !== data.id) {  // another feature came, perhaps while the dialog of the last one was open
+    const was = before.dialog.open
+    before.dialog.close()
+    dialogs.delete(root)
+    if (was) ask()
+  }
+  if (waiting.has(root) && here()) {
+    clearTimeout(waiting.get(root))
+    waiting.delete(root)
+    ask()
   }
   document.addEventListener("click", open)
   return () => document.removeEventListener("click", open)

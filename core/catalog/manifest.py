@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.errors import BadData, WorkbenchError
 from core.records import ModelRecord, SourceRecord
+from core.store.layout import regular
 
 FORMAT = 1
 """Version of the layout; a reader refuses another one."""
@@ -108,9 +109,7 @@ def relative(path: Path, root: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise OSError("it is no regular file")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadData(f"{path.name} of {path.parent.name} cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -9,6 +9,7 @@ the record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,19 +81,26 @@ def loaded(record: SteerRecord, base: str = "/") -> Json:
 
 
 def sweep(record: SweepRecord) -> Json:
-    """The answer of `POST /api/steer-sweep`, which is ours: a row of `results` a multiple of the strengths."""
+    """The answer of `POST /api/steer-sweep`, which is ours: a row of `results` a multiple of the strengths.
+
+    A perplexity that is infinite, or that an empty text lacks, is null.
+    """
     return {
         "modelId": record.ask.model_id,
         "results": [
             {
                 "factor": row.factor, "text": row.text.text, "divergence": row.divergence,
-                "perplexity": row.perplexity, "logProbs": _logprobs(row.text, record.ask),
+                "perplexity": _finite(row.perplexity), "logProbs": _logprobs(row.text, record.ask),
             }
             for row in record.rows
         ],
         "features": _features(record.pushes),
         "settings": settings(record.ask),
     }  # fmt: skip
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def settings(ask: SteerAsk) -> Json:

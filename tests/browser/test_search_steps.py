@@ -1,4 +1,4 @@
-"""While a model is at work: the place in line, what is read and how much; and nothing on the page moves when it ends."""
+"""While a model is at work: the place in line, what is read and how much; nothing on the page moves when it ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from tests.live import Server
 
 SENTENCE = "My mother and her father were born in France."
 KEY = "scribe-4l/2-res/78"
-SAYS = """() => [...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.say')).find(Boolean)?.textContent"""
-TOPS = """(names) => names.map(n => document.querySelector(n)?.getBoundingClientRect().top)"""
+SAYS = (
+    "() => [...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.say')).find(Boolean)?.textContent"
+)
+TOPS = "(names) => names.map(n => document.querySelector(n)?.getBoundingClientRect().top)"
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def everything(view, record, sources, bench):
         search_panels.side(view, sources, record),
         search_panels.side(view, sources, None),
         search_panels.waiting(NASTY, 0.5),
-        search_panels.failed(NASTY, view.to()),
+        search_panels.failed(NASTY, view),
     ]
 
 
@@ -114,6 +114,23 @@ def test_a_sum_can_be_over_all_tokens(view, record, sources, known):
     assert "Of surprise, over all tokens" in html
     one = search_panels.hits(dataclasses.replace(view, combine="sum", tokens=(2,)), record, known)
     assert "Of surprise, over" not in one, "of one token it is the value"
+
+
+def test_what_failed_can_be_tried_again_and_elsewhere(view, sources):
+    html = unescape(search_panels.failed("Gone.", dataclasses.replace(view, page=3)))
+    assert re.findall('href="([^"]+)"', html) == [view.to(page=3)]
+    some = dataclasses.replace(view, sources=(sources[0].key,))
+    assert re.findall('href="([^"]+)"', unescape(search_panels.failed("Gone.", some))) == [some.to(), view.to()]
+
+
+def test_what_was_left_out_is_marked_in_the_table(view, record, sources):
+    left = dataclasses.replace(
+        record, sources=record.sources[1:], left_out=(LeftOut(key=record.sources[0].key, why="It went."),)
+    )
+    html = search_panels.side(view, sources, left)
+    assert html.count("✕</span>") == 1
+    assert f"{left.left_out[0].key.source_id} cannot be read. It went." in html
+    assert "is not looked into" not in html
 
 
 def test_what_was_left_out_is_said_with_its_reason(view, record, sources, known):

@@ -47,18 +47,15 @@ def ask(**more):
 def test_json_is_the_apis_alone(run, own):
     status, out, err = run(*USUAL, "--json")
     assert (status, err) == (0, "")
-    body = {
-        "modelId": "tiny", "prompt": PROMPT, "n_tokens": 9,
-        "features": [{"source": "1-res", "index": 3, "strength": 4}, {"source": "0-neurons", "index": 5, "strength": -2.5}],
-    }  # fmt: skip
+    features = [{"source": "1-res", "index": 3, "strength": 4}, {"source": "0-neurons", "index": 5, "strength": -2.5}]
+    body = {"modelId": "tiny", "prompt": PROMPT, "n_tokens": 9, "features": features}
     answer = TestClient(server.create(own)).post("/steer", json=body).json()
     assert json.loads(out) == answer | {"shareUrl": f"/steer?run={answer['id']}"}
 
 
 def test_every_option_is_the_asks(run, own):
-    options = ("--method", "clamp", "--where", "generated", "--temperature", "0.4", "--top-p", "0.7", "--penalty", "1.5",
-               "--seed", "9", "--unit")  # fmt: skip
-    _, out, _ = run(*USUAL, *options, "--json")
+    options = "--method clamp --where generated --temperature 0.4 --top-p 0.7 --penalty 1.5 --seed 9 --unit --json"
+    _, out, _ = run(*USUAL, *options.split())
     more = {"method": "clamp", "where": "generated", "temperature": 0.4, "top_p": 0.7, "frequency_penalty": 1.5,
             "seed": 9, "unit": True}  # fmt: skip
     record = own.steer(ask(**more), keep=True)

@@ -84,7 +84,8 @@ def test_a_run_is_drawn(run):
     page = Checked(run._repr_html_())
     for text in (run.default, run.steered):
         for one in text.tokens:
-            assert any(title.startswith(f"log-probability {one.logprob:.3g}, {one.other:.3g} with") for title in page.titles)
+            told = f"log-probability {one.logprob:.3g}, {one.other:.3g} with"
+            assert any(title.startswith(told) for title in page.titles)
     for push in run.pushes:
         assert str(push.key) in page.text and f"{push.strength:.4g}" in page.text and push.hook in page.text
         assert f"{push.strength / push.maximum:.3g}×" in page.text
@@ -101,8 +102,9 @@ def test_a_run_is_drawn(run):
 def test_the_hue_says_what_steering_did(run):
     """To both texts: a token of the default text that steering makes likelier is not drawn as if it made it rarer."""
     one = run.default.tokens[0]
-    likelier = replace(run, default=replace(run.default, tokens=(replace(one, logprob=-5.0, other=-1.0),)),
-                       steered=replace(run.steered, tokens=(replace(one, logprob=-1.0, other=-5.0),)), effect=None)  # fmt: skip
+    default = replace(run.default, tokens=(replace(one, logprob=-5.0, other=-1.0),))
+    steered = replace(run.steered, tokens=(replace(one, logprob=-1.0, other=-5.0),))
+    likelier = replace(run, default=default, steered=steered, effect=None)
     page = likelier._repr_html_()
     assert page.count(f"rgba({notebook.RISING},0.65)") == 2 and notebook.FALLING not in page
     assert "full depth where steering changed a log-probability by 4 nats" in Checked(page).text
@@ -111,7 +113,8 @@ def test_the_hue_says_what_steering_did(run):
 def test_a_sweep_is_drawn(swept):
     page = Checked(swept._repr_html_())
     for row in swept.rows:
-        assert f"{row.divergence:.4g}" in page.text and f"{row.perplexity:.4g}" in page.text and f"{row.factor:g}" in page.text
+        for number in (f"{row.factor:g}", f"{row.divergence:.4g}", f"{row.perplexity:.4g}"):
+            assert number in page.text
     silent = replace(swept.rows[0], perplexity=None, text=replace(swept.rows[0].text, tokens=(), text=""))
     Checked(replace(swept, rows=(silent,))._repr_html_())
 
@@ -130,7 +133,8 @@ def test_text_from_outside_is_data(run, swept, direction):
     gains = (replace(run.effect.gains[0], token=token),)
     watched = (replace(run.effect.watched[0], label=EVIL),)
     effect = replace(run.effect, gains=gains, losses=gains, watched=watched)
-    nasty = replace(run, prompt=(token,), steered_prompt=(token,), default=text, steered=text, pushes=pushes, effect=effect)
+    prompts = {"prompt": (token,), "steered_prompt": (token,)}
+    nasty = replace(run, **prompts, default=text, steered=text, pushes=pushes, effect=effect)
     other = replace(swept, prompt=(token,), pushes=pushes, rows=(replace(swept.rows[0], text=text),))
     for shown in (nasty, other, replace(direction, label=EVIL, hook=EVIL)):
         page = Checked(shown._repr_html_())

@@ -8,6 +8,8 @@ import math
 import re
 import threading
 import time
+from contextlib import nullcontext
+from html import unescape
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import httpx
@@ -225,10 +227,10 @@ class Reader:
             if row.startswith("data: "):
                 yield json.loads(row.removeprefix("data: "))
 
-    def states(self, response):
+    def states(self, messages):
         """What the outputs are after each message; Gradio sends the first whole, and then changes of it."""
         now = None
-        for message in self.messages(response):
+        for message in messages:
             if message["msg"] == "process_generating":
                 now = message["output"]["data"] if now is None else [change(a, b) for a, b in zip(now, message["output"]["data"], strict=True)]
                 yield now
@@ -240,7 +242,7 @@ class Reader:
 
     def all(self):
         with self.stream() as response:
-            return list(self.states(response))
+            return list(self.states(self.messages(response)))
 
 
 def change(before, steps):
@@ -274,14 +276,20 @@ def words(html: str) -> list[str]:
     return found
 
 
-def test_both_texts_grow_side_by_side(own):
+def test_both_texts_grow_side_by_side(own, gate):
     with Running(own) as running:
+        go = gate.stop(8)
         reader = Reader(running)
         reader.write(LINK)
-        states = reader.all()
+        states = []
+        with reader.stream() as response:
+            for state in reader.states(reader.messages(response)):
+                states.append(state)
+                if "".join(words(state[RESULT])):
+                    go.set()
     record = own.steer(ASK)
-    html = __import__("html").unescape
-    assert [html(text) for text in words(states[-1][RESULT])] == [record.default.text, record.steered.text]
+
+    assert [unescape(text) for text in words(states[-1][RESULT])] == [record.default.text, record.steered.text]
     for before, after in zip(states, states[1:], strict=False):
         for a, b in zip(words(before[RESULT]), words(after[RESULT]), strict=True):
             assert b.startswith(a.rstrip("\ufffd"))
@@ -323,7 +331,7 @@ def test_opening_it_with_a_prompt_runs_it_and_without_one_does_not(own, gate):
         states = reader.all()
     assert gate.passes > 0
     record = own.steer(ASK)
-    assert __import__("html").unescape(words(states[-1][-1])[1]) == record.steered.text
+    assert unescape(words(states[-1][-1])[1]) == record.steered.text
     kept = states[0][1]
     assert steer_asked.view(own, steer_asked.unlink(kept) | {"prompt": PROMPT})[0].ask == ASK
 
@@ -333,16 +341,17 @@ def test_the_place_in_line_is_shown_and_a_stop_leaves_it(own):
         reader = Reader(running)
         reader.write(LINK)
         with reader.stream() as response:
-            states = reader.states(response)
+            states = reader.states(reader.messages(response))
             assert any("Waiting: this one is read next" in state[RESULT] for state in states)
             other = Reader(running)
             other.write(LINK.replace("seed=3", "seed=4"))
             until(lambda: line(own).waiting() == 2)
             with other.stream() as second:
-                assert any("1 request is before this one" in state[RESULT] for state in other.states(second))
+                others = other.states(other.messages(second))
+                assert any("1 request is before this one" in state[RESULT] for state in others)
                 other.stop()
                 until(lambda: line(own).waiting() == 1)
-                *_, last = other.states(second)
+                *_, last = others
                 assert last[STOP]["visible"] is False
             reader.stop()
             until(lambda: line(own).waiting() == 0)
@@ -356,7 +365,7 @@ def test_a_stop_leaves_what_was_written_and_frees_the_place(own, gate):
         reader = Reader(running)
         reader.write(LINK)
         with reader.stream() as response:
-            states = reader.states(response)
+            states = reader.states(reader.messages(response))
             until(lambda: gate.passes == 8)
             assert any(words(state[RESULT])[1] for state in states)
             assert line(own).at_work() == 1
@@ -364,7 +373,7 @@ def test_a_stop_leaves_what_was_written_and_frees_the_place(own, gate):
             *_, last = states
             assert "Stopped: what was written until then." in last[RESULT]
             assert last[WRITE]["visible"] is True and last[STOP]["visible"] is False
-            said = __import__("html").unescape(words(last[RESULT])[1])
+            said = unescape(words(last[RESULT])[1])
         go.set()
         until(lambda: line(own).at_work() == 0)
     assert gate.passes < 12
@@ -377,11 +386,11 @@ def test_a_reader_who_goes_away_frees_the_place(own, gate):
         reader = Reader(running)
         reader.write(LINK.replace("length=12", "length=40"))
         with reader.stream() as response:
-            next(reader.messages(response))
+            messages = reader.messages(response)
+            next(messages)
             until(lambda: gate.passes == 8)
-        stopped = threading.Event()
-        threading.Thread(target=lambda: (until(lambda: not running_embed(running)._runs), stopped.set()), daemon=True).start()
-        assert stopped.wait(LONG), "its session is forgotten"
+            assert line(own).at_work() == 1
+        until(lambda: not running_embed(running)._runs)
         go.set()
         until(lambda: line(own).at_work() == 0)
     assert gate.passes < 40
@@ -398,8 +407,10 @@ def test_a_reader_who_goes_away_leaves_the_line(own):
         reader = Reader(running)
         reader.write(LINK)
         with reader.stream() as response:
-            next(reader.messages(response))
+            messages = reader.messages(response)
+            next(messages)
             until(lambda: line(own).waiting() == 1)
+            assert messages
         until(lambda: line(own).waiting() == 0)
         assert line(own).at_work() == 1
 
@@ -409,7 +420,7 @@ def test_a_program_that_hangs_up_frees_the_place(own, gate, wait):
     """In the line and at work: of the one endpoint that is not queued by Gradio."""
     with Running(own) as running:
         go = gate.stop(6)
-        held = line(own).place(1.0) if wait else __import__("contextlib").nullcontext()
+        held = line(own).place(1.0) if wait else nullcontext()
         with held:
             url = f"http://127.0.0.1:{running.port}/steer/gradio_api/run/steer"
             given = [FEATURE, PROMPT, "4", "add", 40, 0.9, 3]
@@ -642,7 +653,7 @@ def test_the_link_back_is_the_steering_page_as_it_is_now(bench):
     view, _ = steer_asked.view(bench, {"id": FEATURE, "prompt": "a & b", "strength": "4", "seed": "5"})
     drawn = steer_drawing.head(steer_asked.turned(view, -2.5), "../..")
     (href,) = set(re.findall(r'href="([^"]*)"', drawn))
-    query = parse_qs(urlsplit(__import__("html").unescape(href)).query)
+    query = parse_qs(urlsplit(unescape(href)).query)
     assert query == {"model": ["tiny"], "features": ["1-res/3:-2.5"], "prompt": ["a & b"], "seed": ["5"]}
     assert all('target="_blank"' in one and 'rel="noopener"' in one for one in re.findall(r"<a [^>]*>", drawn))
     assert "<a " not in steer_drawing.head(view, ""), "where there is no workbench behind it"

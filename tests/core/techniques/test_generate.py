@@ -625,7 +625,7 @@ def test_a_model_in_bfloat16(tmp_path, family, method):
 # -- numbers that are too large ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strength", [1e18, 1e25, 1e38, float("inf"), float("nan")])
+@pytest.mark.parametrize("strength", [1e11, 1e25, 1e38, float("inf"), float("nan")])
 @pytest.mark.parametrize("method", ["add", "orthogonal", "clamp"])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
 def test_overflow_is_a_message(cases, family, method, strength):
@@ -638,19 +638,15 @@ def test_overflow_is_a_message(cases, family, method, strength):
         sweep(asked(method), (0.0, 1.0), case.model, InTurn(), parts, ())
 
 
-def test_overflow_further_on_is_a_message(cases):
-    """What is added is finite, and the product of the MLP's two halves is not."""
-    case = cases("llama")
-    parts = [Part(Directions(torch.ones(1, 32), "blocks.1.mlp.hook_in"), 0, 1e12) for _ in range(1)]
+def test_overflow_further_on_is_a_message(tmp_path):
+    """What is put down is in bounds, and what the model makes of it is not."""
+    case = Case(tmp_path, "llama")
     with torch.no_grad():
-        case.model.bridge.original_model.model.layers[1].mlp.up_proj  # noqa: B018  (it is there)
-    many = [dataclasses.replace(one, strength=9e14) for one in parts]
-    try:
-        record = run(case, asked(), many)
-    except BadInput as error:
-        assert "take a smaller strength" in str(error)
-    else:
-        assert all(math.isfinite(one.logprob) for one in record.steered.tokens)
+        case.model.bridge.original_model.model.layers[1].mlp.down_proj.original_component.weight.mul_(1e31)
+    source = Directions(torch.ones(1, 48), "blocks.1.mlp.hook_post")
+    run(case, asked(), [Part(source, 0, 1.0)])
+    with pytest.raises(BadInput, match="too large to go on with: take a smaller strength"):
+        run(case, asked(), [Part(source, 0, 9e7)])
 
 
 def test_the_largest_strengths_that_may_be_asked_for(cases):
