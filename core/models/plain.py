@@ -47,6 +47,8 @@ class Plain:
         made: dict[int, nn.Module] = {}
         self._plain = _unwrapped(model.bridge.original_model, made)
         self._sites = {id(point): site for point, site in _sites(model.bridge, made)}
+        self._points: dict[str, Any] = {}
+        """The bridge's hook points by name: it looks all of them up anew, for milliseconds, whenever one is asked for."""
         self._trusted: dict[str, bool] = {}
 
     def runner(self, model: LoadedModel, hooks: Sequence[str]) -> Runner:
@@ -55,14 +57,17 @@ class Plain:
         Raises:
             BadConfig: the model has no such hook.
         """
-        check_hooks(model, hooks)
+        if new := [hook for hook in hooks if hook not in self._points]:
+            check_hooks(model, new)
+            points = model.bridge.hook_dict
+            self._points |= {hook: points[hook] for hook in new}
         switch_on(model.bridge, hooks)
         plain = all(self._holds(model, hook) for hook in hooks)
         whole = self._plain if plain else model.bridge.original_model
-        return Runner(whole, {hook: self._place(model, hook, plain) for hook in hooks}, model.device, plain)
+        return Runner(whole, {hook: self._place(hook, plain) for hook in hooks}, model.device, plain)
 
-    def _place(self, model: LoadedModel, hook: str, plain: bool) -> Place:
-        point = model.bridge.hook_dict[hook]
+    def _place(self, hook: str, plain: bool) -> Place:
+        point = self._points[hook]
         in_place = hook.endswith(".hook_resid_mid")
         return Place(*self._sites[id(point)], in_place) if plain else Place(point, "point", in_place)
 
@@ -74,7 +79,7 @@ class Plain:
 
     @torch.no_grad()
     def _compare(self, model: LoadedModel, hook: str) -> bool:
-        site = self._sites.get(id(model.bridge.hook_dict[hook]))
+        site = self._sites.get(id(self._points[hook]))
         if site is None:
             return False
         ids = torch.arange(PROBE)[None].to(model.device)

@@ -50,22 +50,23 @@ class Encoder:
             return Dense(self.source.encode(x).cpu().numpy())
         if self._screen is None or not bos:
             return self._pieces(x)
-        first = self._first(x[bos[0] : bos[0] + 1])
-        kept = [n for n in bos if self._is_first(x[n])]
-        others = np.setdiff1d(np.arange(len(x)), kept)
-        parts = [(np.array([n]), first) for n in kept]
-        if len(others):
-            parts.append((others, self._pieces(x[torch.from_numpy(others)])))
+        first = self._first(x[bos[0]])
+        begins = torch.tensor(bos)
+        same = (x[begins] - first[0]).norm(dim=1) <= SAME * first[0].norm()
+        kept = begins[same].numpy()
+        others = np.ones(len(x), np.bool_)
+        others[kept] = False
+        parts = [(np.array([n]), first[1]) for n in kept]
+        if others.any():
+            parts.append((np.flatnonzero(others), self._pieces(x[torch.from_numpy(others)])))
         return merged(len(x), parts)
 
-    def _first(self, x: Float[Tensor, "1 d_in"]) -> Sparse:
-        """The codes of BOS, computed once."""
-        if self._bos is None or not self._is_first(x[0]):
-            self._bos = (x[0].clone(), sparse(self.source.encode(x).cpu().numpy()))
-        return self._bos[1]
-
-    def _is_first(self, x: Float[Tensor, " d_in"]) -> bool:
-        return self._bos is not None and bool((x - self._bos[0]).norm() <= SAME * self._bos[0].norm())
+    def _first(self, x: Float[Tensor, " d_in"]) -> tuple[Tensor, Sparse]:
+        """BOS and its codes, computed once, or anew where it is another."""
+        held = self._bos
+        if held is None or not (x - held[0]).norm() <= SAME * held[0].norm():
+            held = self._bos = (x.clone(), sparse(self.source.encode(x[None]).cpu().numpy()))
+        return held
 
     def _pieces(self, x: Float[Tensor, "n d_in"]) -> Sparse:
         some = max(1, VALUES // self.source.width)

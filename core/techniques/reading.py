@@ -11,6 +11,7 @@ or long texts only so many are at work together that `PLACES` activations are he
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -104,6 +105,8 @@ class Reader:
     def __init__(self, model: Slot[LoadedModel], encoder: Callable[[SourceKey], Slot[Encoder]], cache: Cache) -> None:
         self._model, self._encoder, self._cache = model, encoder, cache
         self.turns: Turns[Asked, list[Tried]] = Turns(self._read)
+        self._about: tuple[weakref.ref[LoadedModel], tuple[str, ...]] | None = None
+        """What a name says of the model, which takes a walk over its modules."""
         self._names: dict[SourceKey, tuple[Slot[Encoder], tuple[str, str, str]]] = {}
 
     def __call__(
@@ -172,8 +175,10 @@ class Reader:
 
     def _hidden_name(self, hook: str, ids: Ids) -> str:
         model = self._model.get()
-        known = (model.sha256, model.settings_sha256, model.dtype, str(model.device))
-        return name_of("hidden", *known, hook, ids_of(ids))
+        if self._about is None or self._about[0]() is not model:
+            known = (model.sha256, model.settings_sha256, model.dtype, str(model.device))
+            self._about = (weakref.ref(model), known)
+        return name_of("hidden", *self._about[1], hook, ids_of(ids))
 
     def _codes_name(self, key: SourceKey, ids: Ids) -> str:
         hook, kind, sha256 = self._identity(key)
