@@ -55,7 +55,8 @@ def _line(view: View, record: FeatureRecord, test: TestRecord | None) -> Html:
     return Html(
         f'<tr><td>{ticks.tick(view, key, name)}</td><td><a class="main" href="{href}">{esc(name)}</a> '
         f'<span class="fs-where">{esc(key.source_id)} · {key.index}</span>{strip}</td>{value}'
-        f'<td class="n fs-hide-narrow">{number(record.maximum)}</td><td class="n fs-hide-narrow">{percent(record.density)}</td></tr>'
+        f'<td class="n fs-hide-narrow">{number(record.maximum)}</td>'
+        f'<td class="n fs-hide-narrow">{percent(record.density)}</td></tr>'
     )
 
 

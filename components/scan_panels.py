@@ -182,7 +182,7 @@ def way_in(record: FeatureRecord) -> Html:
     return Html(
         f'<div class="fs-hint fs-way-in"><span>{link(links.scan(record.key), "Scan a slot", "fs-act")}: one sentence, '
         "one word of it replaced by many.</span>"
-        f'<span>{link(links.steer(record.key), "Steer with it", "fs-act")}: what the model writes when it is pushed up '
+        f"<span>{link(links.steer(record.key), 'Steer with it', 'fs-act')}: what the model writes when it is pushed up "
         "or down.</span></div>"
     )
 

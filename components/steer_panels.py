@@ -230,7 +230,9 @@ def _flow(row: Sweep) -> Html:
     shown, more = (Html(str(esc(part)).replace("↵", '<span class="fs-dot">↵</span>')) for part in (first, rest))
     if not rest:
         return shown or Html("∅")
-    return Html(f'<details class="fs-rest"><summary>{shown}<span class="fs-act"> … more</span></summary>{more}</details>')
+    return Html(
+        f'<details class="fs-rest"><summary>{shown}<span class="fs-act"> … more</span></summary>{more}</details>'
+    )
 
 
 def _divergences(rows: Sequence[Sweep]) -> Html:
@@ -295,5 +297,3 @@ def taking(python: str, run: str) -> Html:
         for name, text in lines
     )
     return Html(f'<div class="fs-h2"><span>Take it with you</span></div>{body}')
-
-

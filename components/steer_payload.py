@@ -36,9 +36,7 @@ def feature(known: Feature) -> Json:
 
 def vector(record: VectorRecord) -> Json:
     """A direction of somebody's own, as the list of them shows it."""
-    known = Feature(
-        key=record.key, label=record.label, maximum=None, hook=record.hook, strength=record.strength
-    )
+    known = Feature(key=record.key, label=record.label, maximum=None, hook=record.hook, strength=record.strength)
     return feature(known) | {"size": len(record.values)}
 
 

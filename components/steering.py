@@ -82,9 +82,7 @@ def _saved(query: dict[str, str], names: list[str], longest: int) -> View:
     except WorkbenchError as error:
         controls.say(str(error))
         return steer_view.read({}, names, steer_answers.know, longest)[0]
-    features = tuple(
-        Feature(key=p.key, label=p.label, maximum=p.maximum, hook=p.hook) for p in record.pushes
-    )
+    features = tuple(Feature(key=p.key, label=p.label, maximum=p.maximum, hook=p.hook) for p in record.pushes)
     return View(ask=record.ask, run=run, swept=swept, features=features, watched=_known_of(record))
 
 
@@ -229,7 +227,9 @@ def _said(view: View, run: Run) -> str:
     if run.state == "waiting":
         if run.step is not None and run.step.doing == "waiting":
             before = run.step.before
-            said = f"{before} {'run is' if before == 1 else 'runs are'} before this one" if before else "this one is next"
+            said = (
+                f"{before} {'run is' if before == 1 else 'runs are'} before this one" if before else "this one is next"
+            )
             return f"Waiting for others to be written: {said}…"
         return "Reading the prompt…" if resources.ready(view.ask.model_id) else "Loading the model…"
     return {

@@ -422,8 +422,8 @@ def _space_text(made: SpaceRecord) -> str:
     fetches = f", and fetches {', '.join(made.fetched)}" if made.fetched else ""
     lines = [
         f"{made.folder}: {made.files} files, {made.bytes / 2**20:.1f} MiB{fetches}",
-        f"Its weights take {made.memory / 2**20:.0f} MiB of memory in float32. A free Space has 2 cores, 16 GB of memory "
-        "and 50 GB of disk, which PyTorch and the other libraries share.",
+        f"Its weights take {made.memory / 2**20:.0f} MiB of memory in float32. A free Space has 2 cores, 16 GB of "
+        "memory and 50 GB of disk, which PyTorch and the other libraries share.",
         *(f"To see to: {visible(one)}" for one in made.warnings()),
         "",
         "To push it, with your own name for NAME, after `hf auth login`:",

@@ -220,10 +220,10 @@ class Steerer:
         for push in pushes:
             vector = self._kept.vector(push.key) if is_vector_key(push.key) else None
             if vector is None:
-                part = Part(self._encoder(push.key, stack), push.key.index, push.strength)
+                part = Part(self._encoder(push.key, stack), push.key.index, float(push.strength))
                 maximum, label = self._known(push.key)
             else:
-                part = Part(direction(vector, self._bench.settings.device), 0, push.strength)
+                part = Part(direction(vector, self._bench.settings.device), 0, float(push.strength))
                 maximum, label = None, vector.label
             norm = float(part.source.W_dec[part.index].float().norm())
             parts.append(part)
@@ -270,8 +270,8 @@ def run_name(ask: SteerAsk, model: LoadedModel, sources: Sequence[Dictionary]) -
     from core.techniques.steer import end_tokens, prompt_ids
 
     known = (
-        _ASK.dump_json(ask).decode(), prompt_ids(ask, model), end_tokens(model), model.sha256, model.settings_sha256,
-        model.dtype, [(source.hook, source.hook_out, source.sha256) for source in sources],
+        prompt_ids(ask, model), end_tokens(model), model.sha256, model.settings_sha256, model.dtype,
+        [(source.hook, source.hook_out, source.sha256) for source in sources], _ASK.dump_json(ask).decode(),
     )  # fmt: skip
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 

@@ -420,9 +420,7 @@ class Workbench:
         *_, record = self.steering(ask, keep=keep, tell=tell)
         return record
 
-    def steering(
-        self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None
-    ) -> Generator[SteerRecord]:
+    def steering(self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None) -> Generator[SteerRecord]:
         """The record of a run as its texts grow, the last with `done`; closing the iterator stops the run.
 
         With `keep` the whole run is saved, and one that was saved before is given at once. `tell` gets the number of
@@ -436,9 +434,7 @@ class Workbench:
         """
         return self._steerer.runs(ask, keep=keep, tell=tell)
 
-    def sweep(
-        self, ask: SteerAsk, factors: Sequence[float] = SWEEP, *, tell: Tell | None = None
-    ) -> SweepRecord:
+    def sweep(self, ask: SteerAsk, factors: Sequence[float] = SWEEP, *, tell: Tell | None = None) -> SweepRecord:
         """The same prompt at each multiple of the ask's strengths; raises what `steering` does."""
         return self._steerer.sweep(ask, factors, tell)
 

@@ -54,7 +54,7 @@ def launch(made: gr.Blocks) -> None:
 def settings(folder: Path, device: str) -> Settings:
     """From the environment, with what suits a free Space where it says nothing."""
     usual = FREE | {"FEATURESCOPE_DEVICE": device}
-    if os.access(STORAGE, os.W_OK):
+    if "SPACE_ID" in os.environ and os.access(STORAGE, os.W_OK):
         usual["FEATURESCOPE_DATA"] = str(STORAGE)
     for name, value in usual.items():
         os.environ.setdefault(name, value)
@@ -116,9 +116,7 @@ class OnCard(Workbench):
             raise found
         return Records(found)
 
-    def steering(
-        self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None
-    ) -> Generator[SteerRecord]:
+    def steering(self, ask: SteerAsk, *, keep: bool = False, tell: Tell | None = None) -> Generator[SteerRecord]:
         """As `Workbench.steering`; nothing is kept or told."""
         for record in self._steering(ask):
             if isinstance(record, WorkbenchError):

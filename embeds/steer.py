@@ -120,8 +120,7 @@ class Steer:
             yield state
 
     async def _shown(self, given: Mapping[str, str], request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
-        """(head, what is asked for in a line, field for a feature, whether it is shown, strengths, slider, whether
-        these are shown, prompt, whether it is shown, the two buttons, result)."""
+        """Everything there is to see, in the order of the blocks' outputs."""
         id, prompt = given.get("id", ""), given.get("prompt", "")
         asked, hidden = gr.update(visible=True), gr.update(visible=False)
         bare = ("", id, asked, "", gr.skip(), hidden, prompt, hidden, *_buttons(at_work=False))

@@ -42,7 +42,10 @@ def view(bench: Workbench, given: Mapping[str, str]) -> tuple[View, list[str]]:
     models = list(dict.fromkeys(s.key.model_id for s in bench.sources() if "weights" in s.has))
     if not models:
         raise NotFound("No source here has its weights, so nothing can be steered.")
-    know = lambda model_id, name: steer_features.feature(bench, FeatureKey.parse(f"{model_id}/{name}"))
+
+    def know(model_id: str, name: str) -> steer_view.Feature:
+        return steer_features.feature(bench, FeatureKey.parse(f"{model_id}/{name}"))
+
     found, more = steer_view.read(query, models, know, bench.settings.max_length)
     return found, wrong + more
 
@@ -95,7 +98,9 @@ def _plain(value: object) -> str:
 
 def link(view: View) -> str:
     """The view in a line, for the browser to keep and send back; without the prompt, which has its own field."""
-    return urlencode({name: value for name, value in view.parameters().items() if value and name != "prompt"}, safe="/:,")
+    return urlencode(
+        {name: value for name, value in view.parameters().items() if value and name != "prompt"}, safe="/:,"
+    )
 
 
 def unlink(text: str) -> dict[str, str]:
@@ -103,7 +108,7 @@ def unlink(text: str) -> dict[str, str]:
     return dict(parse_qsl(text))
 
 
-# -- the slider ----------------------------------------------------------------------------------------------------------
+# -- the slider --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

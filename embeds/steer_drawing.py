@@ -46,7 +46,13 @@ def _short(known: Feature) -> str:
     return f"{known.key.source_id}/{known.key.index}"
 
 
-WHAT = {"add": "Strength", "orthogonal": "Its part, times", "clamp": "Its value", "cap": "At most", "ablate": "Taken out"}
+WHAT = {
+    "add": "Strength",
+    "orthogonal": "Its part, times",
+    "clamp": "Its value",
+    "cap": "At most",
+    "ablate": "Taken out",
+}
 """What a strength is, by method."""
 
 
@@ -87,7 +93,9 @@ def texts(run: Run, *, ready: bool, before: str = "") -> Html:
     at_work, record = not run.ended, run.record  # in this order: what ended is whole
     if run.state == "failed":
         return join([before, drawing.message(run.message)])
-    state = f'<span class="em-state {"em-wait" if at_work else ""}" role="status">{esc(status(run, ready=ready))}</span>'
+    state = (
+        f'<span class="em-state {"em-wait" if at_work else ""}" role="status">{esc(status(run, ready=ready))}</span>'
+    )
     legend = f'<span class="em-said em-legend" {tip(LEGEND)}>less likely<i class="em-scale signed"></i>likelier</span>'
     default, steered = (record.default, record.steered) if record else (NOTHING, NOTHING)
     prompts = (record.prompt, record.steered_prompt) if record else ((), ())

@@ -13,6 +13,7 @@ from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
 from tests.live import Server
+from tests.spaces import Spaces
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -63,3 +64,10 @@ def live(tiny_root: Path) -> Iterator[Server]:
     """The server as `make demo` starts it, on a free port, over the tiny sources."""
     with Server(tiny_root) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
+    """A Hugging Face Space of each kind, each in its own folder; started when it is first asked for."""
+    with Spaces(tmp_path_factory.mktemp("spaces")) as made:
+        yield made

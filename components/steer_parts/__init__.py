@@ -26,9 +26,7 @@ _CSS = _read(STRIP / "strip.css", STRIP / "panel.css", HERE / "parts.css")
 
 def _part(name: str) -> Any:
     script = _read(STRIP / "strip.js", HERE / "shared.js", HERE / f"{name}.js")
-    return st.components.v2.component(
-        f"featurescope_steer_{name}", html="<div id='root'></div>", css=_CSS, js=script
-    )
+    return st.components.v2.component(f"featurescope_steer_{name}", html="<div id='root'></div>", css=_CSS, js=script)
 
 
 _setup, _prompt, _texts = (_part(name) for name in ("setup", "prompt", "texts"))

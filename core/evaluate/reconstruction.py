@@ -194,7 +194,6 @@ def _loss_with(
     `hook_resid_mid` is replaced in place: it is the residual stream itself and what the next norm reads, one tensor,
     and a hook of the bridge that returns another one would change the norm's input alone.
     """
-
     in_place = hook.endswith(".hook_resid_mid")
 
     def change(value: Tensor, hook: Any) -> Tensor:

@@ -48,7 +48,7 @@ class Plain:
         self._plain = _unwrapped(model.bridge.original_model, made)
         self._sites = {id(point): site for point, site in _sites(model.bridge, made)}
         self._points: dict[str, Any] = {}
-        """The bridge's hook points by name: it looks all of them up anew, for milliseconds, whenever one is asked for."""
+        """The bridge's hook points by name; it takes milliseconds to look one up."""
         self._trusted: dict[str, bool] = {}
 
     def runner(self, model: LoadedModel, hooks: Sequence[str]) -> Runner:

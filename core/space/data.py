@@ -67,11 +67,13 @@ def copy_model(manifest: ModelManifest, folder: Path, space: Path, into: Copied)
     if not spec.path:
         into.fetched.append(spec.origin)
     into.memory += 4 * record.parameters
-    write_model(target / "model.json", replace(manifest, record=replace(record, origin=_bare(record.origin)), spec=spec))
+    write_model(
+        target / "model.json", replace(manifest, record=replace(record, origin=_bare(record.origin)), spec=spec)
+    )
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """What loading a Hugging Face folder reads: configuration, tokenizer and weights, pickled ones only for want of others."""
+    """What loading a Hugging Face folder reads: configuration, tokenizer, weights; pickled ones for want of others."""
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in LEFT]
     found = [p for p in files if p.suffix in MODEL_KINDS or p.name.upper().startswith("LICEN")]
     if not any(p.suffix == ".safetensors" for p in found):
@@ -91,7 +93,8 @@ def copy_source(entry: Entry, space: Path, into: Copied) -> None:
     _copy([entry.folder / name for name in kept], target)
     weights = _copy_weights(entry, space, into)
     record = replace(
-        entry.record, has=tuple(one for one in manifest.record.has if one != "store"), origin=_bare(entry.record.origin),
+        entry.record, has=tuple(one for one in manifest.record.has if one != "store"),
+        origin=_bare(entry.record.origin),
         dataset=_bare(entry.record.dataset),
     )  # fmt: skip
     write_source(target / "source.json", replace(manifest, record=record, weights=weights, checksums=kept))

@@ -195,7 +195,10 @@ def dockerfile(own: str, folders: Sequence[str]) -> str:
         '#   docker build -t space --build-arg PIP_ARGS="--index-url <an index of CPU wheels>" .\n\n'
     )
     text = own[own.index("ARG PYTHON") :] if "ARG PYTHON" in own else own
-    for there, wanted in (("COPY demo demo\n", f"{copies}\n"), ("ENV PATH=/venv/bin:$PATH ", f"ENV PATH=/venv/bin:$PATH {more} ")):
+    for there, wanted in (
+        ("COPY demo demo\n", f"{copies}\n"),
+        ("ENV PATH=/venv/bin:$PATH ", f"ENV PATH=/venv/bin:$PATH {more} "),
+    ):
         if text.count(there) != 1:
             raise NotAvailable(f"The Dockerfile has no line “{there.strip()}” to put the Space's own in its place.")
         text = text.replace(there, wanted)

@@ -110,7 +110,8 @@ def write_space(
         gradio = _copy_code(app, space)
         facts = Facts(
             app=app, title=" ".join((title or TITLES[app]).split())[:TITLE] or TITLES[app], gradio=gradio,
-            sources=[entry.record for entry in entries], licences=copied.licences, files=files, hub=copied.hub, usual=usual,
+            sources=[entry.record for entry in entries], licences=copied.licences, files=files, hub=copied.hub,
+            usual=usual,
         )  # fmt: skip
         _write(space / "README.md", words.readme(facts))
         _write(space / ".gitattributes", words.gitattributes())
@@ -256,8 +257,9 @@ def _put(space: Path, folder: Path, before: Mapping[str, str] | None) -> tuple[s
         os.replace(space, folder)
         return ()
     for name, digest in before.items():
-        if (folder / name).is_file() and _sha256(folder / name) == digest:
-            (folder / name).unlink()
+        path = folder / name
+        if path.resolve().is_relative_to(folder.resolve()) and path.is_file() and _sha256(path) == digest:
+            path.unlink()
     kept = []
     for name in _names(space):
         there = folder / name

@@ -170,7 +170,7 @@ def end_tokens(model: LoadedModel) -> tuple[int, ...]:
 
 def sampling_of(ask: SteerAsk) -> Sampling:
     """How its tokens are drawn."""
-    return Sampling(ask.temperature, ask.top_p, ask.frequency_penalty, ask.seed)
+    return Sampling(float(ask.temperature), float(ask.top_p), float(ask.frequency_penalty), ask.seed)
 
 
 def _aim(ask: SteerAsk, tokens: int) -> Aim:

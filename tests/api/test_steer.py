@@ -358,8 +358,9 @@ def test_a_sweep_is_the_workbenchs(client, bench):
 
 
 def test_a_sweeps_zero_is_the_default_and_its_one_the_steered_text(client):
-    found, single = steer(client, "/steer-sweep", factors=[0, 1], strength_multiplier=2), steer(
-        client, strength_multiplier=2
+    found, single = (
+        steer(client, "/steer-sweep", factors=[0, 1], strength_multiplier=2),
+        steer(client, strength_multiplier=2),
     )
     zero, one = found["results"]
     assert (zero["text"], one["text"]) == (single["DEFAULT"], single["STEERED"])

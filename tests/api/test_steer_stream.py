@@ -176,7 +176,7 @@ def test_frames_are_sent_when_they_are_there(tiny_root, tmp_path, gate):
         seen = ""
         for chunk in response.iter_text():
             seen += chunk
-            if any(frame["STEERED"] for _, frame in frames(seen[: seen.rfind("\n\n")] or "data: {\"STEERED\": 0}")):
+            if any(frame["STEERED"] for _, frame in frames(seen[: seen.rfind("\n\n")] or 'data: {"STEERED": 0}')):
                 assert go.is_set() or gate.passes <= 6
                 go.set()
     assert frames(seen)[-1][1]["id"]
@@ -216,7 +216,7 @@ def test_a_client_that_goes_away_stops_its_run(tiny_root, tmp_path, gate, monkey
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_goes_away_leaves_the_line(tiny_root, tmp_path, streamed):
-    bench = warmed(fresh(tiny_root, tmp_path, generations=1))
+    bench = warmed(fresh(tiny_root, tmp_path, generations=1, patience=10 * LONG))
     with Live(bench) as live, bench._steerer.line.place(1.0):
         connection = live.send(stream=streamed)
         until(lambda: bench._steerer.line.waiting() == 1)
@@ -241,7 +241,7 @@ def test_a_client_that_waits_for_the_whole_and_goes_away_stops_its_run(tiny_root
 
 def test_many_that_wait_hold_up_nobody(tiny_root, tmp_path):
     """More than the server has threads for requests: each waits in one of its own."""
-    bench = warmed(fresh(tiny_root, tmp_path, generations=1))
+    bench = warmed(fresh(tiny_root, tmp_path, generations=1, patience=10 * LONG))
     with Live(bench) as live:
         with bench._steerer.line.place(1.0):
             waiting = [live.send(seed=n) for n in range(60)]
@@ -290,7 +290,7 @@ def test_the_whole_server_sends_frames_as_they_are(tiny_root, tmp_path):
     packed = {"Accept-Encoding": "gzip, br"}
     with Server(tmp_path, demo=str(tiny_root)) as live:
         url = live.url + "/api/steer"
-        with httpx.stream("POST", url, json=BODY | {"stream": True}, headers=packed, timeout=LONG) as answer:
+        with httpx.stream("POST", url, json=BODY | {"stream": True}, headers=packed, timeout=4 * LONG) as answer:
             assert answer.status_code == 200 and not {"content-encoding", "content-length"} & set(answer.headers)
             assert answer.headers["content-type"].startswith("text/event-stream")
             found = frames(answer.read().decode())

@@ -12,7 +12,8 @@ BAD = '<img src=x onerror="window.broken=1"> & “was”'
 TEXTS = """() => {
   const root = [...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.both')).find(Boolean)
   return [...(root?.querySelectorAll('.flow') ?? [])].map(flow =>
-    [...flow.querySelectorAll('.t:not(.given)')].map(t => [t.textContent, t.style.getPropertyValue('--v'), t.className]))
+    [...flow.querySelectorAll('.t:not(.given)')].map(
+        t => [t.textContent, t.style.getPropertyValue('--v'), t.className]))
 }"""
 
 
@@ -57,7 +58,10 @@ def test_a_feature_is_pasted_steered_swept_and_shared(visit, demo, width, theme)
     page.wait_for_url("**/steer?**")
     below = page.locator(".fs-next")
     below.wait_for()
-    place = "document.querySelector('.fs-next').getBoundingClientRect().top + document.querySelector('[data-testid=stMain]').scrollTop"
+    place = (
+        "document.querySelector('.fs-next').getBoundingClientRect().top"
+        " + document.querySelector('[data-testid=stMain]').scrollTop"
+    )
     page.wait_for_function("f => { const [a] = eval(f)(); return a?.length > 2 }", arg=TEXTS)
     began = page.evaluate(place)
     done(page)
@@ -134,7 +138,8 @@ def test_a_saved_run_needs_no_model(chromium, demo, tmp_path_factory):
     code = """
 from core.workbench import Workbench
 from core.records import SteerAsk
-print(Workbench().steer(SteerAsk.of("scribe-4l", "The old house was", {"scribe-4l/2-res/787": 44.5}, length=8), keep=True).run)
+ask = SteerAsk.of("scribe-4l", "The old house was", {"scribe-4l/2-res/787": 44.5}, length=8)
+print(Workbench().steer(ask, keep=True).run)
 """
     run = python(code, FEATURESCOPE_DATA=str(root), FEATURESCOPE_DEMO=str(DEMO)).strip()
     with Server(root, demo=str(DEMO)) as server:
@@ -146,9 +151,9 @@ print(Workbench().steer(SteerAsk.of("scribe-4l", "The old house was", {"scribe-4
         resident = server.get("/api/catalog")
         assert resident.status_code == 200
         held = Visit(chromium, server.url, "/server", 1440, "light")
-        assert "scribe-4l" not in held.page.locator(".stMainBlockContainer").inner_text().split("Activation cache")[0] or (
-            "nothing" in held.page.locator(".stMainBlockContainer").inner_text().lower()
-        )
+        assert "scribe-4l" not in held.page.locator(".stMainBlockContainer").inner_text().split("Activation cache")[
+            0
+        ] or ("nothing" in held.page.locator(".stMainBlockContainer").inner_text().lower())
         held.leave()
 
 

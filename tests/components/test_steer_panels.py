@@ -50,7 +50,9 @@ MODEL = ModelRecord(
 
 
 def written(number: int, logprob: float, other: float | None) -> Written:
-    return Written(Token(number, BAD), logprob, other, (Likely(Token(9, " \n"), -0.5), Likely(Token(number, BAD), -1.5)))
+    return Written(
+        Token(number, BAD), logprob, other, (Likely(Token(9, " \n"), -0.5), Likely(Token(number, BAD), -1.5))
+    )
 
 
 def text(*tokens: Written) -> SteeredText:
@@ -149,9 +151,9 @@ def test_a_row_of_a_sweep_leads_to_its_strengths():
 def test_the_bars_are_as_high_as_what_they_say():
     drawn = steer_panels.sweep(VIEW, SWEEP)
     first, second = drawn.split("<figure")[1:3]
-    heights = [float(h) for h in re.findall(r'height:([\d.]+)%', first)]
+    heights = [float(h) for h in re.findall(r"height:([\d.]+)%", first)]
     assert heights == pytest.approx([25, 0, 50, 100])
-    heights = [float(h) for h in re.findall(r'height:([\d.]+)%', second)]
+    heights = [float(h) for h in re.findall(r"height:([\d.]+)%", second)]
     assert heights == pytest.approx([100 * math.log(p) / math.log(24.5) for p in (10, 8, 24.5)] + [0], abs=0.1)
     assert float(re.search(r'<hr style="bottom:([\d.]+)%', second)[1]) == pytest.approx(heights[1], abs=0.1)
 

@@ -130,13 +130,19 @@ def test_a_search_says_what_it_left_out(run, tiny_root, tiny_config, tmp_path):
 
 @pytest.mark.parametrize("verb", [("search", "tiny"), ("test", f"{tiny.SAE}/3")], ids=["search", "test"])
 def test_the_next_process_needs_no_pass(tiny_root, tmp_path, verb):
-    """What one run read is on disk when it ends, and the next one finds it there."""
+    """What one run read is on disk when it ends, however slow the disk is, and the next one finds it there."""
     code = f"""
-import sys
+import sys, time
+from core.models.cache import Cache
 from core.sources.encode import Encoder
 from core.techniques import reading
 def none(*given, **more):
     raise AssertionError("it is computed again")
+write = Cache._write
+def slowly(self, *given):
+    time.sleep(0.3)
+    write(self, *given)
+Cache._write = slowly
 if sys.argv[1:] == ["again"]:
     reading.capture = Encoder.__call__ = none
 from core.__main__ import main

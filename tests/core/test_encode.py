@@ -18,8 +18,8 @@ from core.sources import screen
 from core.sources.codes import Dense, Sparse
 from core.sources.directions import Directions
 from core.sources.encode import Encoder
-from core.sources.screen import Screen, is_worth_it
 from core.sources.sae import Sae
+from core.sources.screen import Screen, is_worth_it
 from tests import tiny
 
 D, WIDTH = 32, 700  # not a multiple of the columns that a thread looks at
@@ -236,7 +236,7 @@ def test_the_screen_misses_no_active_feature(seed, d_in, width, n, bias, length,
 
 
 def test_few_are_computed_again(monkeypatch):
-    """The bound is tight enough: on vectors as a model's, not many more features than are active; BOS is no screen's."""
+    """The bound is tight enough: on vectors as a model's, little more than is active; BOS is no screen's."""
     sae = made("standard", d_in=256, width=2048, bias=-3.0)
     x = tokens(16, 256, bos=3000.0)
     encoder, whole = screened(sae), []

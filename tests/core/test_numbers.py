@@ -24,7 +24,8 @@ def npy(array: np.ndarray, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("text", [
-    "0.5, -1.25, 3e-5, 0", "0.5 -1.25\n3e-5\t0", "0.5;-1.25;3e-5;0", "[0.5, -1.25, 3e-5, 0]", " [[0.5, -1.25, 3e-5, 0]]",
+    "0.5, -1.25, 3e-5, 0", "0.5 -1.25\n3e-5\t0", "0.5;-1.25;3e-5;0", "[0.5, -1.25, 3e-5, 0]",
+    " [[0.5, -1.25, 3e-5, 0]]",
     '{"label": "x", "vector": [0.5, -1.25, 3e-5, 0]}', "0.5,-1.25,3e-5,0,\n",
 ])  # fmt: skip
 def test_pasted_in_many_forms(text):
@@ -61,7 +62,8 @@ def huge_header() -> bytes:
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("", "no numbers"), ("  \n", "no numbers"), ("[]", "no numbers"), ("1, two, 3", "Number 2, “two”"), ("1 nan", "Number 2"),
+    ("", "no numbers"), ("  \n", "no numbers"), ("[]", "no numbers"), ("1, two, 3", "Number 2, “two”"),
+    ("1 nan", "Number 2"),
     ("1e999", "Number 1"), ("[1, null]", "Number 2"), ("[1, [2]]", "Number 2"), ("[true]", "Number 1"), ("[1,", "JSON"),
     ('{"a": 1}', "holds 0 lists"), ('{"a": [1], "b": [2]}', "holds 2 lists"), ("[" * 100_000, "JSON"),
     ("0 " * (MOST + 1), "at most"), ("<script>", "no finite number"),
@@ -72,9 +74,11 @@ def test_what_is_no_direction_says_why(text, says):
 
 
 @pytest.mark.parametrize(("name", "data", "says"), [
-    ("a.pkl", b"", ".safetensors, .npy"), ("a", b"1 2", ".npy"), ("a.txt", b"\xff\xfe", "UTF-8"), ("a.npy", b"", "no .npy"),
+    ("a.pkl", b"", ".safetensors, .npy"), ("a", b"1 2", ".npy"), ("a.txt", b"\xff\xfe", "UTF-8"),
+    ("a.npy", b"", "no .npy"),
     ("a.npy", b"\x93NUMPY\x01\x00\xff\xff{", "no .npy"), ("a.npy", huge_header(), "larger than it is"),
-    ("a.npy", npy(np.array(["a"], object), allow_pickle=True), "object"), ("a.npy", npy(np.array(["a"])), "plain numbers"),
+    ("a.npy", npy(np.array(["a"], object), allow_pickle=True), "object"),
+    ("a.npy", npy(np.array(["a"])), "plain numbers"),
     ("a.npy", npy(np.array([1j])), "plain numbers"), ("a.npy", npy(np.ones((2, 2))), "one row"),
     ("a.npy", npy(np.array([np.nan])), "Number 1"), ("a.npy", npy(np.zeros(0)), "no numbers"),
     ("a.safetensors", b"junk", "no .safetensors"), ("a.safetensors", save({}), "holds 0 tensors"),
@@ -99,6 +103,10 @@ def test_a_pickle_is_never_read():
 
 
 def test_the_kinds_are_those_that_are_read():
-    data = {".npy": npy(np.array([1.0])), ".safetensors": save({"a": torch.ones(1)}), ".json": json.dumps([1.0]).encode()}
+    data = {
+        ".npy": npy(np.array([1.0])),
+        ".safetensors": save({"a": torch.ones(1)}),
+        ".json": json.dumps([1.0]).encode(),
+    }
     for kind in KINDS:
         assert read_file(f"a{kind}", data.get(kind, b"1")) == (1.0,)

@@ -15,7 +15,7 @@ from core.workbench import Workbench
 from tests import tiny
 
 KEY = FeatureKey.parse(f"{tiny.SAE}/3")
-ASK = SteerAsk(model_id="tiny", prompt="The “capital” of\n\"it's\" \\ is", pushes=(Push(KEY, 30.0),), length=6)
+ASK = SteerAsk(model_id="tiny", prompt='The “capital” of\n"it\'s" \\ is', pushes=(Push(KEY, 30.0),), length=6)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -121,13 +122,21 @@ def test_a_run_is_the_workbenchs_own(client, bench):
     assert found["STEERED"] != found["DEFAULT"] and found["id"] is None
     tokens = found["steeredLogProbs"]
     assert [one["token"] for one in tokens] == [one.token.text for one in record.steered.tokens]
-    assert [one["otherLogprob"] for one in tokens] == pytest.approx([one.other for one in record.steered.tokens], abs=1e-4)
+    assert [one["otherLogprob"] for one in tokens] == pytest.approx(
+        [one.other for one in record.steered.tokens], abs=1e-4
+    )
     assert found["effect"]["divergence"] == pytest.approx(record.effect.divergence, abs=1e-4)
 
 
 def test_it_takes_numbers_and_other_forms_of_a_name(client):
     found = client.predict(**GIVEN, api_name="/steer")
-    for same in ({"strength": 4}, {"strength": 4.0}, {"id": "1-res:3"}, {"seed": 3.0, "length": 12.0}, {"id": f" {FEATURE} "}):
+    for same in (
+        {"strength": 4},
+        {"strength": 4.0},
+        {"id": "1-res:3"},
+        {"seed": 3.0, "length": 12.0},
+        {"id": f" {FEATURE} "},
+    ):
         assert client.predict(**GIVEN | same, api_name="/steer") == found, same
 
 
@@ -148,9 +157,10 @@ def test_strength_0_changes_nothing(client):
 def test_without_a_strength_it_is_the_pages_own(client, bench, record):
     given = {name: value for name, value in GIVEN.items() if name != "strength"}
     usual = float(f"{steer_view.TIMES * record.maximum:.3g}")
-    assert client.predict(**given, api_name="/steer")["STEERED"] == bench.steer(
-        dataclasses.replace(ASK, pushes=(Push(record.key, usual),))
-    ).steered.text
+    assert (
+        client.predict(**given, api_name="/steer")["STEERED"]
+        == bench.steer(dataclasses.replace(ASK, pushes=(Push(record.key, usual),))).steered.text
+    )
     ablated = client.predict(**given, method="ablate", api_name="/steer")
     push = (Push(record.key, 0.0),)
     assert ablated["STEERED"] == bench.steer(dataclasses.replace(ASK, pushes=push, method="ablate")).steered.text
@@ -163,7 +173,9 @@ def test_bad_input_gets_a_message(client, bad, says):
     assert "Traceback" not in str(told.value)
 
 
-@pytest.mark.parametrize("body", ['["\\ud800/1-res/3", "x"]', '["' + FEATURE + '", "a \\udfff"]', "[null, null]", "[[], {}]"])
+@pytest.mark.parametrize(
+    "body", ['["\\ud800/1-res/3", "x"]', '["' + FEATURE + '", "a \\udfff"]', "[null, null]", "[[], {}]"]
+)
 def test_what_is_no_text_is_no_crash(live, client, body):
     found = httpx.post(live.url + "/embed/steer/gradio_api/run/steer", content=f'{{"data": {body}}}', timeout=LONG)
     assert found.status_code >= 400 and "Traceback" not in found.text and "went wrong" not in found.text
@@ -232,7 +244,11 @@ class Reader:
         now = None
         for message in messages:
             if message["msg"] == "process_generating":
-                now = message["output"]["data"] if now is None else [change(a, b) for a, b in zip(now, message["output"]["data"], strict=True)]
+                now = (
+                    message["output"]["data"]
+                    if now is None
+                    else [change(a, b) for a, b in zip(now, message["output"]["data"], strict=True)]
+                )
                 yield now
             elif message["msg"] == "process_completed":
                 assert message["success"], message
@@ -263,7 +279,7 @@ def change(before, steps):
     return before
 
 
-LINK = f"model=tiny&features=1-res/3:4&length=12&temperature=0.9&seed=3"
+LINK = "model=tiny&features=1-res/3:4&length=12&temperature=0.9&seed=3"
 HEAD, WRITE, STOP, RESULT = range(4)
 
 
@@ -290,7 +306,7 @@ def test_both_texts_grow_side_by_side(own, gate):
     record = own.steer(ASK)
 
     assert [unescape(text) for text in words(states[-1][RESULT])] == [record.default.text, record.steered.text]
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         for a, b in zip(words(before[RESULT]), words(after[RESULT]), strict=True):
             assert b.startswith(a.rstrip("\ufffd"))
     assert len(states) > 2
@@ -445,7 +461,7 @@ def test_another_run_of_the_same_reader_takes_the_place_of_the_first(own, gate):
         assert first.state == "stopped"
         go.set()
         with reader.stream() as response:
-            *_, last = (m for m in reader.messages(response) if m["msg"] == "process_completed")
+            *_, _last = (m for m in reader.messages(response) if m["msg"] == "process_completed")
         until(lambda: line(own).at_work() == 0)
 
 
@@ -492,7 +508,12 @@ def test_a_reader_has_no_line_of_gradios(bench):
 def test_the_pace_of_a_client_is_one_for_api_and_embeds(own):
     """On a clock that stands still, so that nothing is paid off while the tests run."""
     counter = Counter(3, clock=lambda: 1000.0)
-    body = {"modelId": "tiny", "prompt": PROMPT, "features": [{"layer": "1-res", "index": "3", "strength": 4}], "n_tokens": 2}
+    body = {
+        "modelId": "tiny",
+        "prompt": PROMPT,
+        "features": [{"layer": "1-res", "index": "3", "strength": 4}],
+        "n_tokens": 2,
+    }
     with Running(own, counter) as running:
         running.app.mount("/api", api.create(own, counter))
         url = f"http://127.0.0.1:{running.port}"
@@ -545,7 +566,10 @@ def test_the_line_that_a_browser_keeps_gives_the_same_view(bench):
     assert again == view and not wrong
     page = urlsplit(view.to())
     assert page.path == "/steer"
-    know = lambda model, name: steer_asked.steer_features.feature(bench, FeatureKey.parse(f"{model}/{name}"))
+
+    def know(model, name):
+        return steer_asked.steer_features.feature(bench, FeatureKey.parse(f"{model}/{name}"))
+
     read, wrong = steer_view.read({n: v[0] for n, v in parse_qs(page.query).items()}, ["tiny"], know, 256)
     assert read == view and not wrong
 
@@ -600,7 +624,10 @@ def app(bench) -> TestClient:
 
 
 def test_an_address_leads_to_its_plain_form():
-    assert plain("/steer", f"id={FEATURE}&strength=4&theme=dark&x=1") == f"steer/?id={FEATURE}&strength=4&theme=dark&__theme=dark"
+    assert (
+        plain("/steer", f"id={FEATURE}&strength=4&theme=dark&x=1")
+        == f"steer/?id={FEATURE}&strength=4&theme=dark&__theme=dark"
+    )
     assert plain("/steer/", f"id={FEATURE}&prompt=a+b") == ""
 
 
@@ -640,12 +667,13 @@ def test_texts_of_a_record_are_escaped(bench, bad):
     failed = Run(lambda tell: iter(()), done=record)
     failed.message = bad
     for drawn in (
-        steer_drawing.texts(Run(lambda tell: iter(()), done=record), ready=True), steer_drawing.texts(failed, ready=True),
+        steer_drawing.texts(Run(lambda tell: iter(()), done=record), ready=True),
+        steer_drawing.texts(failed, ready=True),
         steer_drawing.head(view, "../.."), steer_drawing.strengths(view), steer_drawing.wrong([bad]),
     ):  # fmt: skip
         tags = set(re.findall(r"</?([a-z0-9]+)", drawn))
         assert tags <= {"div", "h1", "h2", "a", "b", "span", "section", "i"}, drawn
-        assert not re.search(r'<[^>]*\son\w+=', re.sub(r'="[^"]*"', '=""', drawn)), drawn
+        assert not re.search(r"<[^>]*\son\w+=", re.sub(r'="[^"]*"', '=""', drawn)), drawn
         assert all(link.startswith("../../steer?") for link in re.findall(r'href="([^"]*)"', drawn))
 
 

@@ -30,8 +30,10 @@ CHAT = dataclasses.replace(ASK, prompt="", messages=(Message("user", "Hi"),))
 
 @pytest.fixture(scope="module")
 def mine(tiny_root, tmp_path_factory):
-    """A workbench that may keep things, over the tiny sources."""
-    return Workbench(Settings(data=tmp_path_factory.mktemp("kept"), demo=tiny_root))
+    """A workbench that may keep things, over the tiny sources; its model is loaded."""
+    made = Workbench(Settings(data=tmp_path_factory.mktemp("kept"), demo=tiny_root))
+    made.steer(dataclasses.replace(ASK, length=1))
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,9 @@ def written(told, name: str) -> list[tuple]:
 
 
 def same(text) -> list[tuple]:
-    return [(one.token.id, pytest.approx(one.logprob, rel=1e-4), pytest.approx(one.other, rel=1e-4)) for one in text.tokens]
+    return [
+        (one.token.id, pytest.approx(one.logprob, rel=1e-4), pytest.approx(one.other, rel=1e-4)) for one in text.tokens
+    ]
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
@@ -283,7 +287,9 @@ def ask(what: str, **more: object) -> dict:
     return json.loads(json.dumps(steer_answers.answer("tiny", {"what": what, "n": 1} | more)))
 
 
-@pytest.mark.parametrize("text", ["1-res:3", "tiny/1-res/3", "https://www.neuronpedia.org/tiny/1-res/3", "3", " 1-res/3 "])
+@pytest.mark.parametrize(
+    "text", ["1-res:3", "tiny/1-res/3", "https://www.neuronpedia.org/tiny/1-res/3", "3", " 1-res/3 "]
+)
 def test_a_feature_is_found_by_what_a_person_pastes(mine, text):
     found = ask("find", text=text, near=f"{tiny.SAE}/5")
     assert found["feature"]["id"] == str(KEY)

@@ -280,7 +280,8 @@ def test_a_run_of_another_version(tmp_path):
 
 
 DAMAGES = [
-    b"", b"no database at all, but text that goes on for a while" * 50, b"SQLite format 3\0" + b"\xff" * 5000, b"\0" * 9000
+    b"", b"no database at all, but text that goes on for a while" * 50, b"SQLite format 3\0" + b"\xff" * 5000,
+    b"\0" * 9000
 ]  # fmt: skip
 
 
@@ -292,7 +293,11 @@ def test_a_damaged_file(tmp_path, damage):
         for read in (lambda: made.run("a" * 20), made.vectors, lambda: made.vector(KEY)):
             with pytest.raises(BadData, match=f"{NAME} cannot be read: .+"):
                 read()
-        for write in (lambda: made.keep_run(saved()), lambda: made.keep_vector(vector()), lambda: made.drop_vector(KEY)):
+        for write in (
+            lambda: made.keep_run(saved()),
+            lambda: made.keep_vector(vector()),
+            lambda: made.drop_vector(KEY),
+        ):
             with pytest.raises(NotAvailable, match=rf"{NAME} cannot be written \(.+\), so nothing was kept"):
                 write()
     (tmp_path / NAME).unlink()

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from core.errors import Busy
 from core.models.line import Line
-from core.records import Step
 
 LONG = 30.0
 

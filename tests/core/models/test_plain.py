@@ -112,7 +112,7 @@ def test_what_passes_at_a_hook_and_what_a_change_does(models, family):
         seen = []
         expected = capture(model, IDS, [hook])[hook]
         more = shift(expected.shape)
-        looked = logits(model, **{hook: lambda x: seen.append(x.clone())})
+        looked = logits(model, **{hook: lambda x, seen=seen: seen.append(x.clone())})
         near(looked, before)
         assert torch.equal(looked, before) or not plain_of(model)._trusted[hook], "looking changes nothing"
         near(seen[0].reshape(expected.shape), expected)
@@ -134,7 +134,8 @@ def test_the_residual_stream_between_attention_and_mlp(models, family, also):
     hook, out = "blocks.1.hook_resid_mid", "blocks.1.hook_attn_out"
     other = {} if also == "plain" else {"blocks.1.ln1.hook_normalized": lambda x: None}
     more, seen = shift((2, 6, 32)), []
-    near(capture(model, IDS, [hook])[hook] - capture(model, IDS, ["blocks.1.hook_resid_pre"])["blocks.1.hook_resid_pre"],
+    before = "blocks.1.hook_resid_pre"
+    near(capture(model, IDS, [hook])[hook] - capture(model, IDS, [before])[before],
          capture(model, IDS, [out])[out])  # fmt: skip
 
     def add(x):
@@ -182,7 +183,7 @@ def test_several_hooks_in_one_pass(models, family):
 
     ours = logits(model, **{hook: changes(hook) for hook in reversed(hooks)})
     with torch.no_grad():
-        asked = [(hook, lambda x, hook, change=changes(hook): change(x)) for hook in hooks]
+        asked = [(hook, lambda x, hook, name=hook: changes(name)(x)) for hook in hooks]
         near(ours, model.bridge.run_with_hooks(IDS, fwd_hooks=asked))
 
 

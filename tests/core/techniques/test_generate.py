@@ -393,7 +393,7 @@ FACTORS = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 def test_a_sweep_is_each_strength_alone(cases, family, temperature):
     """The text of each, its divergence and its perplexity under the unsteered model, by the naive road."""
     case, ask = cases(family), asked(temperature=temperature, length=21)
-    ours, theirs = direction(case, scale=1.5)
+    ours, _theirs = direction(case, scale=1.5)
     record = sweep(ask, FACTORS, case.model, InTurn(), ours, ())
     assert [row.factor for row in record.rows] == list(FACTORS)
     for row in record.rows:
@@ -432,7 +432,7 @@ def test_a_sweep_whose_texts_end_apart(cases, ended):
 def test_a_perplexity_that_is_no_float_is_infinite(cases):
     """A model whose logits are thousands apart: what it would never write has no perplexity that can be written."""
     case = cases()
-    ours, _ = direction(case)
+    _ours, _ = direction(case)
     from core.techniques.generate import Text
     from core.techniques.steer import _perplexity
 

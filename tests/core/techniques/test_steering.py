@@ -236,7 +236,9 @@ def test_a_transcoder_that_reads_after_it_writes(cases):
     case = cases()
     ours, _ = case.sae("blocks.1.mlp.hook_in", "transcoder", hook_out="blocks.0.hook_mlp_out")
     Batch(case.model, InTurn(), Steering("add", [[Part(ours, 3, 4.0)]]), Aim()).read(IDS, 1)
-    with pytest.raises(BadInput, match=r"reads at blocks\.1\.mlp\.hook_in, which comes after .*blocks\.0\.hook_mlp_out"):
+    with pytest.raises(
+        BadInput, match=r"reads at blocks\.1\.mlp\.hook_in, which comes after .*blocks\.0\.hook_mlp_out"
+    ):
         Batch(case.model, InTurn(), Steering("clamp", [[Part(ours, 3, 4.0)]]), Aim()).read(IDS, 1)
 
 

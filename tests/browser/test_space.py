@@ -1,0 +1,87 @@
+"""A Space in Chromium: by itself, and in the frame that the hub's page has it in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.spaces import FEATURE, PROMPT, TEXT, Space
+
+HUB = "https://huggingface.co/spaces/someone/name"
+
+
+@pytest.fixture
+def hub(chromium) -> Iterator[Callable]:
+    """Opens a Space inside a page of the hub's address, which is made here; nothing else may be asked for anything."""
+    contexts, wrong = [], []
+
+    def open_(space: Space, path: str = "/", size: tuple[int, int] = (900, 700)):
+        context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(90_000)
+        page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+        html = f'<!doctype html><iframe src="{space.url}{path}" style="width:100%;height:640px;border:0"></iframe>'
+        page.route("https://huggingface.co/**", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.on(
+            "request", lambda r: None if r.url.startswith((space.url, HUB, "data:", "blob:")) else wrong.append(r.url)
+        )
+        page.goto(HUB)
+        return page.frame_locator("iframe")
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not wrong, wrong
+
+
+def test_the_tester(hub, spaces):
+    frame = hub(spaces("tester"))
+    frame.locator(".em-max").wait_for()
+    field = frame.get_by_label("Text to test on this feature")
+    assert field.input_value() == TEXT, "as it was asked for when it was written"
+    assert frame.locator("#em-head a, .em-open").count() == 0, "there is no workbench to lead to"
+    field.fill("The brother of the king.")
+    frame.get_by_role("button", name="Test").click()
+    frame.locator("#em-result .fs-strip", has_text="The brother of the king.").wait_for()
+
+
+def test_the_steering(hub, spaces):
+    frame = hub(spaces("steer"))
+    done = frame.locator(".em-both:not(.working) section:last-child .t:not(.given)")
+    done.first.wait_for()
+    assert frame.get_by_label("Prompt to go on from").input_value() == PROMPT
+    assert frame.get_by_label("number input for Strength").input_value() == "30"
+    first = frame.locator(".em-both").inner_text()
+    frame.get_by_label("Prompt to go on from").fill("My mother and")
+    frame.get_by_role("button", name="Write").click()
+    frame.locator(".em-both:not(.working) .t.given", has_text="mother").first.wait_for()
+    assert frame.locator(".em-both").inner_text() != first
+
+
+def test_another_address_shows_another_feature(hub, spaces):
+    frame = hub(spaces("steer"), "/?id=scribe-4l/2-res/79&__theme=dark")
+    frame.locator(".em-id", has_text="scribe-4l/2-res/79").wait_for()
+    colour = frame.locator("body").evaluate("e => getComputedStyle(e).backgroundColor")
+    assert int(re.findall(r"\d+", colour)[0]) < 60
+
+
+def test_the_workbench_in_the_hubs_frame(hub, spaces):
+    frame = hub(spaces("workbench"), f"/feature?id={FEATURE}", (1300, 800))
+    frame.locator(".fs-crumbs").wait_for()
+    frame.locator("textarea").first.fill(TEXT)
+    frame.get_by_role("button", name="Test", exact=True).click()
+    frame.locator(".results .row").first.wait_for()
+
+
+def test_nobody_else_may_frame_the_workbench(chromium, spaces):
+    page, refused = chromium.new_page(), []
+    page.on("console", lambda message: refused.append(message.text) if "frame-ancestors" in message.text else None)
+    html = f'<!doctype html><iframe src="{spaces("workbench").url}/"></iframe>'
+    page.route("https://elsewhere.example/**", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto("https://elsewhere.example/")
+    page.wait_for_timeout(1500)
+    page.close()
+    assert refused
