@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from components import feature_panels, links, resources, testing, token_strip
+from components import feature_panels, links, resources, steer_features, testing, token_strip
 from components.markup import Html, esc, link, note, title
 from core.records import FeatureRecord
 
@@ -25,6 +25,8 @@ PARTS = {
     "link": "Link to the feature’s page",
 }
 """Parts that the dialog offers to switch off, as it calls them."""
+TESTED = "Text that is tested at once"
+"""What the dialog calls the text of an embed that tests."""
 
 _dialog = st.components.v2.component(
     "featurescope_embed",
@@ -43,23 +45,36 @@ def dialog(record: FeatureRecord) -> None:
             "about": "What the page of this feature shows, or some of it",
             "path": "/feature",
             "text": links.TEST_TEXT,
+            "says": TESTED,
             "parts": True,
             "width": 540,
             "height": 300,
         },
     ]
     if testable:
-        kinds.append(
+        kinds += [
             {
                 "label": "Tester",
                 "about": "A line to write in, and what the feature makes of it: the lightest",
                 "path": "/embed/tester",
                 "text": "text",
+                "says": TESTED,
                 "parts": False,
                 "width": 540,
                 "height": 300,
-            }
-        )
+            },
+            {
+                "label": "Steering",
+                "about": "A prompt, a slider, and what the model writes without this feature pinned and with it",
+                "path": "/embed/steer",
+                "text": "prompt",
+                "says": "Prompt that is gone on from at once",
+                "strength": steer_features.usual(record),
+                "parts": False,
+                "width": 540,
+                "height": 420,
+            },
+        ]
     parts = [[name, label] for name, label in PARTS.items() if testable or not name.startswith("test")]
     data = {"id": str(record.key), "title": title(record), "kinds": kinds, "parts": parts}
     with st.container(key="fs-embed"):

@@ -34,6 +34,8 @@ def answer(model_id: str, asked: Asked) -> Asked:
         return act(model_id, asked)
     except WorkbenchError as error:
         return {"message": str(error)}
+    except (TypeError, ValueError, KeyError, AttributeError):  # it is none that this page's scripts ask
+        return {"message": "The question cannot be read."}
 
 
 def know(model_id: str, name: str) -> Feature:
@@ -106,8 +108,8 @@ def _called(model_id: str, text: str) -> list[Asked]:
     for source in resources.workbench().searchable(model_id):
         table = resources.workbench().features(source.key)
         for column in ("label", "promotes"):
-            words = table[column].str.lower().str.split(" · ")
-            rows = table[words.map(lambda its: any(one.strip() == word for one in its)) & (table["active"] > 0)]
+            near = table[table[column].str.contains(word, case=False, regex=False) & (table["active"] > 0)]
+            rows = near[near[column].map(lambda said: word in [one.strip() for one in said.lower().split(" · ")])]
             dense = source.kind in ("neurons", "directions")
             rows = rows.sort_values("active", ascending=False).head(FOUND)
             found += [(dense, column == "promotes", -int(row.active), source, row) for row in rows.itertuples()]

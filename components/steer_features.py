@@ -5,7 +5,7 @@ from __future__ import annotations
 from components import markup
 from components.steer_view import Feature
 from core.errors import NotFound
-from core.records import FeatureKey
+from core.records import FeatureKey, FeatureRecord
 from core.workbench import Workbench
 
 
@@ -26,3 +26,12 @@ def feature(bench: Workbench, key: FeatureKey) -> Feature:
         return Feature(key=key, label="", maximum=0.0, hook=source.hook_out or source.hook)
     record = bench.feature(key)
     return Feature(key=key, label=markup.title(record), maximum=record.maximum, hook=source.hook_out or source.hook)
+
+
+def usual(record: FeatureRecord) -> float:
+    """The strength to begin with, of a feature whose page is at hand."""
+    source = record.source
+    known = Feature(
+        key=record.key, label=record.label, maximum=record.maximum, hook=source.hook_out or source.hook
+    )
+    return known.usual("add")

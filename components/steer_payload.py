@@ -83,7 +83,7 @@ def setup(
 def _bounds(name: str, low: float, high: float, longest: int, define: Define) -> list[Any]:
     label, step = NUMBERS[name]
     largest = longest if name == "length" else high
-    return [name, label, define(f"steering: {name}"), {"min": low, "max": f"{largest:.0f}", "step": step}]
+    return [name, label, define(f"steering: {name}"), {"min": _plain(low), "max": _plain(largest), "step": step}]
 
 
 def preset_link(preset: Preset) -> str:

@@ -51,6 +51,8 @@ BOUNDS = (
     Bound("seed", "seed", 0, 2**63 - 1, whole=True),
 )
 """Length has the server's bound beside its own."""
+NAMED = 32
+"""Features of a link that are read at most; the workbench has its own bound."""
 STRENGTH = 1e6
 """Of a strength in size at most."""
 
@@ -240,12 +242,19 @@ class _Reader:
 
     def _named(self) -> list[str]:
         """What the link says of features, Neuronpedia's three parameters made one."""
-        parts = _parts(self.query.get("features", ""))
+        parts = self._few("features")
         source, index = (self.query.get(name, "").strip() for name in ("source", "index"))
         if source or index:
             strength = self.query.get("strength", "").strip()
             parts.append(f"{source}/{index}" + (f":{strength}" if strength else ""))
         return parts
+
+    def _few(self, name: str) -> list[str]:
+        """The parts of a list, as many as are read."""
+        parts = _parts(self.query.get(name, ""))
+        if len(parts) > NAMED:
+            self.wrong.append(f"“{name}” of the link names {len(parts)} features; the first {NAMED} are read.")
+        return parts[:NAMED]
 
     def _known(self, model_id: str, name: str) -> Feature | None:
         try:
@@ -271,9 +280,11 @@ class _Reader:
 
     def watched(self, model_id: str) -> tuple[Feature, ...]:
         found = {}
-        for part in _parts(self.query.get("watch", "")):
+        for part in self._few("watch"):
             known = self._known(model_id, part)
-            if known is not None:
+            if known is not None and known.own:
+                self.wrong.append(f"{known.key} is a direction: it has no values to watch. It is left out.")
+            elif known is not None:
                 found[known.key] = known
         return tuple(found.values())
 

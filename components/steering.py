@@ -24,6 +24,7 @@ from components import (
     steer_parts,
     steer_payload,
     steer_view,
+    steps,
 )
 from components.markup import Html
 from components.resources import define
@@ -225,13 +226,7 @@ def _look(view: View, run: Run, *, was: bool) -> None:
 def _said(view: View, run: Run) -> str:
     """How far a run is, in words."""
     if run.state == "waiting":
-        if run.step is not None and run.step.doing == "waiting":
-            before = run.step.before
-            said = (
-                f"{before} {'run is' if before == 1 else 'runs are'} before this one" if before else "this one is next"
-            )
-            return f"Waiting for others to be written: {said}…"
-        return "Reading the prompt…" if resources.ready(view.ask.model_id) else "Loading the model…"
+        return steps.words(run.step, ready=resources.ready(view.ask.model_id))
     return {
         "writing": "Writing…",
         "stopped": "Stopped, with what there was." if run.record else "Stopped before anything was written.",
@@ -317,6 +312,8 @@ def _look_at_sweep(view: View, job: resources.Job[SweepRecord], *, was: bool) ->
 
 def _sweep(view: View, job: resources.Job[SweepRecord]) -> Html:
     if not job.wait(0):
-        return steer_panels.sweep_waiting("Writing the same prompt at seven strengths…")
+        waits = job.step is not None and job.step.doing == "waiting"
+        said = steps.words(job.step) if waits else "Writing the same prompt at seven strengths…"
+        return steer_panels.sweep_waiting(said)
     found = job.outcome()
     return steer_panels.sweep_failed(view, found) if isinstance(found, str) else steer_panels.sweep(view, found)

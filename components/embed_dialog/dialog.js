@@ -58,7 +58,9 @@ function build(root, data) {
   })
   const what = group("What"); what.append(...box.kinds)
   box.text = el("input", "in", undefined, { type: "text", placeholder: "A sentence, or nothing", "aria-label": "Text that is tested at once", spellcheck: "false" })
-  const text = group("Text that is tested at once"); text.append(box.text)
+  box.textGroup = group("Text that is tested at once"); box.textGroup.append(box.text)
+  box.strength = el("input", "in", undefined, { type: "number", step: "any", "aria-label": "Strength" })
+  box.strengthGroup = group("Strength"); box.strengthGroup.append(box.strength)
   box.partsGroup = group("Show")
   box.partsGroup.classList.add("parts")
   for (const [name, label] of data.parts) box.parts.set(name, check(box.partsGroup, label, true))
@@ -70,7 +72,7 @@ function build(root, data) {
   Object.assign(box, { width, height })
   size.append(width, el("span", "soft", "×"), height)
   box.fill = check(size, "as wide as the text around it", false)
-  left.append(what, text, box.partsGroup, theme, size)
+  left.append(what, box.textGroup, box.strengthGroup, box.partsGroup, theme, size)
   left.onsubmit = event => event.preventDefault()
   left.oninput = () => { tidy(box); show(box, 450) }
 
@@ -99,7 +101,7 @@ function build(root, data) {
 
 const ABOUT = [
   "HTML for a post, a notebook or a page",
-  "A link to the feature’s page, for where no HTML is read",
+  "A link to the whole page, for where no HTML is read",
   "The address of the embed alone, for editors that make a frame of it",
 ]
 
@@ -121,6 +123,10 @@ function choose(box, kind) {
   box.kind = kind
   box.kinds.forEach((button, i) => button.setAttribute("aria-pressed", box.data.kinds[i] === kind))
   box.partsGroup.hidden = !kind.parts
+  box.textGroup.querySelector("legend").textContent = kind.says
+  box.text.setAttribute("aria-label", kind.says)
+  box.strengthGroup.hidden = kind.strength === undefined
+  if (!box.strength.value) box.strength.value = kind.strength ?? ""
   box.width.value = kind.width
   box.height.value = kind.height
   show(box)
@@ -176,9 +182,13 @@ function lines(box) {
     for (const [name, input] of box.parts) if (!input.checked) pairs.push([`embed${name}`, "false"])
   }
   if (text) pairs.push([kind.text, text])
+  const strength = kind.strength === undefined ? "" : String(Number.isFinite(box.strength.valueAsNumber) ? box.strength.valueAsNumber : kind.strength)
+  if (strength) pairs.push(["strength", strength])
   if (box.theme.value) pairs.push(["theme", box.theme.value])
   const url = address(kind.path, pairs)
-  const page = address("/feature", [["id", data.id], ...(text ? [[TEXT, text]] : [])])
+  const [model, ...rest] = data.id.split("/")
+  const page = strength ? address("/steer", [["model", model], ["features", `${rest.join("/")}:${strength}`], ...(text ? [["prompt", text]] : [])])
+    : address("/feature", [["id", data.id], ...(text ? [[TEXT, text]] : [])])
   const title = data.title === data.id ? data.title : `${data.title} · ${data.id}`
   const wide = box.fill.checked ? "100%" : width
   return {

@@ -202,8 +202,8 @@ function adder(box) {
   })
   input.value = box.text
   input.oninput = () => { box.text = input.value }
-  const add = el("button", "btn", "Add", { type: "submit" })
-  const watch = el("button", "btn", "Watch", { type: "button", "data-tip": data.about.watched })
+  const add = el("button", "btn", "Add", { type: "submit", "aria-label": "Add the feature" })
+  const watch = el("button", "btn", "Watch", { type: "button", "aria-label": "Watch the feature", "data-tip": data.about.watched })
   watch.onclick = () => find(box, "watch")
   form.append(input, add, watch)
   form.onsubmit = event => { event.preventDefault(); find(box, "features") }
@@ -232,7 +232,8 @@ function take(box, known, into = "features") {
   const { draft } = box
   box.known.set(known.id, known)
   box.message = ""
-  if (into === "watch") { if (!draft.watch.includes(known.id)) draft.watch.push(known.id) }
+  if (into === "watch" && known.own) box.message = "A direction of your own has no values to watch."
+  else if (into === "watch") { if (!draft.watch.includes(known.id)) draft.watch.push(known.id) }
   else if (draft.features.some(f => f.id === known.id)) box.message = `${short(known.id)} is there already.`
   else draft.features.push({ id: known.id, strength: usual(draft.method, known) })
   draw(box)

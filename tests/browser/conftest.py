@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,8 @@ from tests.live import ROOT, Server
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DEMO = ROOT / "demo" / "data"
+FRAME = {"width": 540, "height": 300}
+"""The frame that an embed is made for."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,3 +98,48 @@ class Visit:
         """Ends the visit; nothing may have gone wrong behind it."""
         self.context.close()
         assert not self.wrong, self.wrong
+
+
+# -- embeds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(chromium, demo) -> Iterator[Callable]:
+    """Opens an address in a window of its own; nothing may go wrong behind it."""
+    contexts, wrong = [], []
+
+    def open_(path: str, size=FRAME, theme: str = "light", wait: str = "#em-result :is(.fs-strip, .em-note)"):
+        context = chromium.new_context(viewport=size, color_scheme=theme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda r: None if r.url.startswith((demo.url, "data:", "blob:")) else wrong.append(r.url))
+        page.goto(demo.url + path)
+        page.wait_for_selector(wait)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not wrong, wrong
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Serves a page at `localhost`, which is another site than the server's `127.0.0.1`; gives its address."""
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def put(html: str) -> str:
+            (tmp_path / "post.html").write_text(html, encoding="utf-8")
+            return f"http://localhost:{server.server_port}/post.html"
+
+        yield put
+        server.shutdown()

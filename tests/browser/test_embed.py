@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import re
-import threading
-from collections.abc import Callable, Iterator
 from html import unescape
-from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from tests.browser.conftest import FRAME
 from tests.live import ROOT, Server
 
 FEATURE = "scribe-4l/2-res/78"
 TEXT = "My mother and her father met the king."
 OTHER = "The brother of my mother."
-FRAME = {"width": 540, "height": 300}
 NASTY = [
     "<script>window.hit=1</script>", "\"><img src=x onerror=window.hit=1>", "</textarea><svg onload=window.hit=1>",
     "${window.hit=1}", "{{constructor.constructor('window.hit=1')()}}", "javascript:window.hit=1",
@@ -33,29 +28,6 @@ SCROLLS = """() => {
   return whole.scrollHeight > innerHeight || whole.scrollWidth > innerWidth ? [...found, 'page'] : found
 }"""
 """What can be scrolled, and has something to scroll to."""
-
-
-@pytest.fixture
-def look(chromium, demo) -> Iterator[Callable]:
-    """Opens an address in a window of its own; nothing may go wrong behind it."""
-    contexts, wrong = [], []
-
-    def open_(path: str, size=FRAME, theme: str = "light", wait: str = "#em-result :is(.fs-strip, .em-note)"):
-        context = chromium.new_context(viewport=size, color_scheme=theme)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda r: None if r.url.startswith((demo.url, "data:", "blob:")) else wrong.append(r.url))
-        page.goto(demo.url + path)
-        page.wait_for_selector(wait)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not wrong, wrong
 
 
 # -- the tester ------------------------------------------------------------------------------------------------------
@@ -250,29 +222,10 @@ def test_no_other_page_is_shown_with_embed_wherever_it_leads(look, path):
 # -- in a page of another site -----------------------------------------------------------------------------------------
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Serves a page at `localhost`, which is another site than the server's `127.0.0.1`; gives its address."""
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-        def put(html: str) -> str:
-            (tmp_path / "post.html").write_text(html, encoding="utf-8")
-            return f"http://localhost:{server.server_port}/post.html"
-
-        yield put
-        server.shutdown()
-
-
 def post(demo: Server) -> str:
     """The sample post, pointed at this server."""
     html = (ROOT / "docs" / "post.html").read_text(encoding="utf-8")
-    assert html.count("http://127.0.0.1:8501/") == 3
+    assert html.count("http://127.0.0.1:8501/") == 4
     return html.replace("http://127.0.0.1:8501", demo.url)
 
 

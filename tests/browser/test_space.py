@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.spaces import FEATURE, PROMPT, TEXT, Space
 
 HUB = "https://huggingface.co/spaces/someone/name"
+
+
+def local(context, origin: str) -> None:
+    """Newer browsers ask before a page of the web may open one of this machine."""
+    with suppress(Exception):  # older ones do not know the word
+        context.grant_permissions(["local-network-access"], origin=origin)
 
 
 @pytest.fixture
@@ -20,6 +27,7 @@ def hub(chromium) -> Iterator[Callable]:
     def open_(space: Space, path: str = "/", size: tuple[int, int] = (900, 700)):
         context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
         contexts.append(context)
+        local(context, HUB)
         page = context.new_page()
         page.set_default_timeout(90_000)
         page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
@@ -77,11 +85,13 @@ def test_the_workbench_in_the_hubs_frame(hub, spaces):
 
 
 def test_nobody_else_may_frame_the_workbench(chromium, spaces):
-    page, refused = chromium.new_page(), []
+    context, refused = chromium.new_context(), []
+    local(context, "https://elsewhere.example")
+    page = context.new_page()
     page.on("console", lambda message: refused.append(message.text) if "frame-ancestors" in message.text else None)
     html = f'<!doctype html><iframe src="{spaces("workbench").url}/"></iframe>'
     page.route("https://elsewhere.example/**", lambda route: route.fulfill(body=html, content_type="text/html"))
     page.goto("https://elsewhere.example/")
     page.wait_for_timeout(1500)
-    page.close()
-    assert refused
+    context.close()
+    assert refused and "huggingface.co" in refused[0]

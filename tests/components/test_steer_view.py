@@ -130,6 +130,8 @@ BAD = [
     ({"seed": "-1"}, "a whole number from 0"),
     ({"tokens": "1,x"}, "whole numbers"),
     ({"watch": "zz"}, "left out"),
+    ({"watch": "0-vectors-resid-pre/99"}, "no values to watch"),
+    ({"features": ",".join(f"2-res/{n}:1" for n in range(40))}, "the first 32 are read"),
     ({"chat": "not json"}, "[[role, text], …]"),
     ({"chat": '[["robot","hi"]]'}, "[[role, text], …]"),
     ({"chat": '[["user"]]'}, "[[role, text], …]"),

@@ -330,6 +330,24 @@ def test_other_versions_and_unfinished_files_go(tmp_path):
     assert same(cache.get(name(0)), 0) and same(cache.get(name(7)), 7)
 
 
+def test_who_ends_waits_for_the_disk_and_not_for_ever(tmp_path, monkeypatch):
+    go = threading.Event()
+    write = Cache._write
+
+    def held(self, *given):
+        assert go.wait(30)
+        write(self, *given)
+
+    monkeypatch.setattr(Cache, "_write", held)
+    cache = Cache(tmp_path, memory=0, disk=MB)
+    assert cache.flush(0.0), "there is nothing to wait for"
+    cache.put(name(1), arrays(1))
+    assert not cache.flush(0.05)
+    go.set()
+    assert cache.flush(30.0)
+    assert same(Cache(tmp_path, memory=0, disk=MB).get(name(1)), 1)
+
+
 # -- several at once ---------------------------------------------------------------------------------------------------
 
 

@@ -133,16 +133,16 @@ def test_the_next_process_needs_no_pass(tiny_root, tmp_path, verb):
     """What one run read is on disk when it ends, however slow the disk is, and the next one finds it there."""
     code = f"""
 import sys, time
-from core.models.cache import Cache
+from core.models import cache
 from core.sources.encode import Encoder
 from core.techniques import reading
 def none(*given, **more):
     raise AssertionError("it is computed again")
-write = Cache._write
+write, cache.LAST = cache.Cache._write, 120.0
 def slowly(self, *given):
-    time.sleep(0.3)
+    time.sleep(1.5)
     write(self, *given)
-Cache._write = slowly
+cache.Cache._write = slowly
 if sys.argv[1:] == ["again"]:
     reading.capture = Encoder.__call__ = none
 from core.__main__ import main

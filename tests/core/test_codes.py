@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from core.sources.codes import Dense, sparse
-from core.sources.encode import joined
+from core.sources.codes import Dense, merged, sparse
 
 VALUES = st.sampled_from([0.0, 0.0, 0.0, 1.0, 1.0, 0.5, 2.0, -1.0, -2.0, 3e-30, 1e30]).map(np.float32)
 MATRICES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9).flatmap(
@@ -64,7 +63,7 @@ def test_of_and_at(kind, data):
 @KINDS
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_parts_and_joined(kind, data):
+def test_parts_and_merged(kind, data):
     acts = data.draw(MATRICES)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(acts)))) | {0, len(acts)})
     lengths = np.diff(cuts).tolist()
@@ -74,7 +73,8 @@ def test_parts_and_joined(kind, data):
     for part, begin, end in zip(parts, cuts, cuts[1:], strict=False):
         assert np.array_equal(part.of(every), acts[begin:end].T)
     if kind is sparse:
-        again = joined(parts)
+        places = [np.arange(begin, end) for begin, end in zip(cuts, cuts[1:], strict=False)]
+        again = merged(len(acts), list(zip(places, parts, strict=True))) if parts else kind(acts)
         assert np.array_equal(again.of(every), acts.T) and again.tokens == len(acts)
 
 

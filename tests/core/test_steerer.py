@@ -44,6 +44,7 @@ from tests.live import python
 LONG = 60.0
 HOOK = "blocks.1.hook_resid_pre"
 PROMPT = "The capital of France"
+KEY = FeatureKey("tiny", "1-res", 3)
 
 
 def write(folder):
@@ -288,11 +289,11 @@ def test_runs_are_bounded(root):
 
 
 CHANGES = [
-    {"prompt": "Another text"}, {"pushes": (Push(FeatureKey("tiny", "1-res", 3), 8.5),)},
+    {"prompt": "Another text"}, {"pushes": (Push(KEY, 8.5),)},
     {"pushes": (Push(FeatureKey("tiny", "1-res", 4), 8.0),)}, {"method": "clamp"}, {"unit": True}, {"where": "prompt"},
     {"positions": (2,)}, {"special": True}, {"length": 9}, {"temperature": 0.9}, {"top_p": 0.9},
     {"frequency_penalty": 0.5}, {"seed": 17}, {"seed": 2**63 - 1}, {"seed": 2**63 - 2}, {"alternatives": 4},
-    {"watch": (FeatureKey("tiny", "1-res", 3),)}, {"watch": (FeatureKey("tiny", "0-tc", 3),)},
+    {"watch": (KEY,)}, {"watch": (FeatureKey("tiny", "0-tc", 3),)},
 ]  # fmt: skip
 
 
@@ -307,9 +308,7 @@ def test_a_runs_name_is_of_all_that_was_asked_for(shared):
 
 def test_a_number_is_the_same_however_it_is_written(bench):
     record = bench.steer(asked(frequency_penalty=0.0), keep=True)
-    ask = replace(
-        asked(), temperature=1, top_p=1, frequency_penalty=0, pushes=(Push(FeatureKey("tiny", "1-res", 3), 8),)
-    )
+    ask = replace(asked(), temperature=1, top_p=1, frequency_penalty=0, pushes=(Push(KEY, 8),))
     with patch.object(Runner, "pass_", no_pass):
         assert bench.steer(ask, keep=True).run == record.run
 
@@ -650,7 +649,6 @@ def test_directions_of_extreme_length(bench, method, unit, length):
 
 # -- what refuses ------------------------------------------------------------------------------------------------------
 
-KEY = FeatureKey("tiny", "1-res", 3)
 BAD = [
     ({"pushes": ()}, BadInput, "Choose at least one feature"),
     ({"pushes": tuple(PUSHES[:17])}, BadInput, "17 features are too many at once: at most 16"),

@@ -59,7 +59,7 @@ def steer(told):
         query = {name: value for name, value in parameters(ask).items() if value}
         app = visit("steer.py", **query, **more)
         for _ in range(400):
-            if told["texts"]["state"] not in ("waiting", "writing") and "fs-wait" not in html(app):
+            if told["texts"]["state"] not in ("waiting", "writing") and 'class="fs-wait"' not in html(app):
                 return app
             threading.Event().wait(0.05)
             app.run()
@@ -254,11 +254,11 @@ def test_how_far_it_is_is_said(mine, monkeypatch, told):
     monkeypatch.setattr(resources, "ready", lambda model_id: False)
     assert "Loading the model" in steering._said(view, Stands())
     monkeypatch.setattr(resources, "ready", lambda model_id: True)
-    assert "Reading the prompt" in steering._said(view, Stands())
+    assert "Reading the text" in steering._said(view, Stands())
     Stands.step = Step(doing="waiting", before=2)
-    assert "2 runs are before this one" in steering._said(view, Stands())
+    assert "2 requests are before this one" in steering._said(view, Stands())
     Stands.step = Step(doing="waiting", before=0)
-    assert "this one is next" in steering._said(view, Stands())
+    assert "this one is read next" in steering._said(view, Stands())
     Stands.state = "stopped"
     assert "before anything" in steering._said(view, Stands())
 
@@ -361,6 +361,13 @@ def test_directions_are_pasted_uploaded_summed_used_and_deleted(mine, told, stee
 def test_what_is_no_direction_says_why(more, says):
     given = {"label": "x", "hook": "blocks.1.hook_resid_pre", "strength": "4"} | more
     assert says in ask("vector", **given)["message"]
+
+
+@pytest.mark.parametrize("more", [
+    {"features": 5}, {"features": [["tiny/1-res/3"]]}, {"features": [["tiny/1-res/3", "x"]]}, {"file": "x"}, {"file": [1]},
+])  # fmt: skip
+def test_a_question_that_no_script_asks_is_refused(more):
+    assert "cannot be read" in ask("vector", **more, strength="1")["message"]
 
 
 @pytest.mark.parametrize("asked", [{}, {"what": "nothing"}, {"what": None}, {"what": ["find"]}])

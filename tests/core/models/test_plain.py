@@ -15,8 +15,8 @@ import torch
 
 from core.catalog.manifest import ModelSpec
 from core.errors import BadConfig
-from core.models import loading
-from core.models.capture import capture, switch_on
+from core.models import loading, plain
+from core.models.capture import capture, pad, switch_on
 from core.models.plain import plain_of
 from tests import tiny
 
@@ -134,9 +134,9 @@ def test_the_residual_stream_between_attention_and_mlp(models, family, also):
     hook, out = "blocks.1.hook_resid_mid", "blocks.1.hook_attn_out"
     other = {} if also == "plain" else {"blocks.1.ln1.hook_normalized": lambda x: None}
     more, seen = shift((2, 6, 32)), []
-    before = "blocks.1.hook_resid_pre"
-    near(capture(model, IDS, [hook])[hook] - capture(model, IDS, [before])[before],
-         capture(model, IDS, [out])[out])  # fmt: skip
+    first = "blocks.1.hook_resid_pre"
+    found = capture(model, IDS, [first, hook, out])
+    near(found[hook] - found[first], found[out])
 
     def add(x):
         return x + more.reshape(x.shape)  # OPT runs all tokens as one row there
@@ -187,6 +187,45 @@ def test_several_hooks_in_one_pass(models, family):
         near(ours, model.bridge.run_with_hooks(IDS, fwd_hooks=asked))
 
 
+# -- what is read ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_what_is_captured_is_what_the_bridge_captures(models, family):
+    """At every hook through which something passes: alone, and all together, which may need the bridge."""
+    model, _ = models(family)
+    hooks = hooks_of(model, (*QUICK, "hook_resid_mid", *OTHERS))
+    ids = pad([[0, 5, 9, 17], [7], [3, 40, 41, 2, 8, 100]])
+    theirs = capture(model, ids, hooks)
+    quick = [hook for hook in hooks if plain_of(model)._holds(model, hook)]
+    assert len(quick) > 12
+    for some in (hooks, quick, *([hook] for hook in hooks)):
+        ours = plain.capture(model, ids, some)
+        assert list(ours) == some or set(ours) == set(some)
+        for hook, value in ours.items():
+            near(value, theirs[hook])
+    near(plain.capture(model, ids[:1, :4], quick[:1])[quick[0]], theirs[quick[0]][:1, :4])
+
+
+def test_the_rest_of_a_pass_is_left_out(models):
+    """What comes after the last hook is not run, nor is anything left hanging."""
+    model, _ = models("llama")
+    first = ["blocks.0.hook_resid_pre", "blocks.0.attn.hook_z", "blocks.0.hook_mlp_out"]
+    plain.capture(model, IDS, [*first, "blocks.1.hook_resid_post"])
+    others, ran = hung(model), []
+    blocks = plain_of(model)._plain.model.layers
+    handles = [block.register_forward_pre_hook(lambda *_, n=n: ran.append(n)) for n, block in enumerate(blocks)]
+    try:
+        plain.capture(model, IDS, first)
+        assert ran == [0]
+        plain.capture(model, IDS, [first[0], "blocks.1.hook_resid_post"])
+        assert ran == [0, 0, 1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert hung(model) == others
+
+
 # -- with a cache ------------------------------------------------------------------------------------------------------
 
 WINDOWS = [
@@ -208,8 +247,7 @@ def test_a_text_in_pieces_is_the_text_whole(tmp_path, family, options, hook):
         whole = loading.load(ModelSpec(id="tiny", path=str(tiny.model(tmp_path / "w", family, scale=4.0))))
         assert (logits(model, ids) - logits(whole, ids)).abs().max() > 1e-3, "the window matters here"
     runner = plain_of(model).runner(model, [hook])
-    plain = not hook.endswith("hook_normalized")
-    assert plain_of(model)._trusted[hook] == plain
+    assert runner.plain == plain_of(model)._trusted[hook] == (not hook.endswith("hook_normalized"))
     together, _ = runner.pass_(ids, {hook: lambda x: x + more}, every=True)
     near(together, bridged(model, hook, lambda x: x + more, ids))
     for cuts in ([12], [1] * 12, [5, 1, 1, 5], [6, 3, 3]):
@@ -233,13 +271,13 @@ def test_a_text_in_pieces_is_the_text_whole(tmp_path, family, options, hook):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_no_weight_is_copied(models, family):
     model, _ = models(family)
-    plain = plain_of(model)
-    assert plain is plain_of(model), "and it is made once"
+    made = plain_of(model)
+    assert made is plain_of(model), "and it is made once"
     theirs = {p.data_ptr() for p in model.bridge.original_model.parameters()}
     theirs |= {b.data_ptr() for b in model.bridge.original_model.buffers()}
-    ours = [*plain._plain.parameters(), *plain._plain.buffers()]
+    ours = [*made._plain.parameters(), *made._plain.buffers()]
     assert ours and all(p.data_ptr() in theirs for p in ours)
-    assert not plain._plain.training
+    assert not made._plain.training
 
 
 def test_nothing_is_left_behind(models):
@@ -290,21 +328,21 @@ def test_hooks_of_others_are_left_alone(models):
 def test_a_module_that_shows_something_else_is_not_trusted(models):
     """If another architecture has a hook elsewhere than it seems, the bridge takes over and the numbers hold."""
     model, _ = models("qwen2")
-    plain, hook = plain_of(model), "blocks.1.hook_mlp_out"
+    made, hook = plain_of(model), "blocks.1.hook_mlp_out"
     point, wrong = model.bridge.hook_dict[hook], model.bridge.hook_dict["blocks.1.hook_attn_out"]
-    right, plain._trusted[hook] = plain._sites[id(point)], False
-    plain._sites[id(point)] = plain._sites[id(wrong)]
-    del plain._trusted[hook]
+    right, made._trusted[hook] = made._sites[id(point)], False
+    made._sites[id(point)] = made._sites[id(wrong)]
+    del made._trusted[hook]
     try:
         more = shift((2, 6, 32))
         near(logits(model, **{hook: lambda x: x + more}), bridged(model, hook, lambda x: x + more))
-        assert plain._trusted[hook] is False
-        del plain._sites[id(point)], plain._trusted[hook]
+        assert made._trusted[hook] is False
+        del made._sites[id(point)], made._trusted[hook]
         near(logits(model, **{hook: lambda x: x + more}), bridged(model, hook, lambda x: x + more))
-        assert plain._trusted[hook] is False, "nor one that is nowhere"
+        assert made._trusted[hook] is False, "nor one that is nowhere"
     finally:
-        plain._sites[id(point)] = right
-        del plain._trusted[hook]
+        made._sites[id(point)] = right
+        del made._trusted[hook]
 
 
 def test_it_goes_with_the_model(tmp_path):
@@ -326,5 +364,7 @@ def test_bfloat16(tmp_path, family):
     ours = logits(model, **{"blocks.1.hook_resid_pre": lambda x: found.append(x.dtype)})
     assert found == [torch.bfloat16] and ours.dtype == torch.float32
     assert plain_of(model)._trusted["blocks.1.hook_resid_pre"]
+    hook = "blocks.1.hook_resid_mid"
+    assert torch.equal(plain.capture(model, IDS, [hook])[hook], capture(model, IDS, [hook])[hook]), "as a build reads"
     with torch.no_grad():
         torch.testing.assert_close(ours, model.bridge(IDS).float(), rtol=0.02, atol=0.02)

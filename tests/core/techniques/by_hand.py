@@ -103,6 +103,13 @@ class Hand:
             return [on_input(getattr(block.mlp, down))]
         if name == "mlp.hook_in":
             return [on_input(block.mlp)]
+        if name == "attn.hook_v":  # GPT-2's: the last third of what one matrix gives
+
+            def third(m: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+                some = out.shape[-1] // 3
+                return torch.cat([out[..., : 2 * some], edited(out[..., 2 * some :])], -1)
+
+            return [attn.c_attn.register_forward_hook(third)]
         assert name == "hook_resid_mid", hook
         return self._between(block, block.post_attention_layernorm if self._normed else attn, edited)
 

@@ -21,8 +21,8 @@ from core.models import loading
 from core.models.inturn import InTurn
 from core.records import FeatureKey, Message, Push, SteerAsk, Watched
 from core.sources.directions import Directions
-from core.techniques.generate import Batch, Watch, divergence
-from core.techniques.steer import chat_ids, end_tokens, prompt_ids, sampling_of, steer, sweep
+from core.techniques.generate import Batch, Text, Watch, divergence
+from core.techniques.steer import _perplexity, chat_ids, end_tokens, prompt_ids, sampling_of, steer, sweep
 from core.techniques.steering import Aim, Part, Steering
 from tests import tiny
 from tests.core.techniques import by_hand
@@ -219,7 +219,7 @@ def test_a_strength_that_changes_nothing_gives_the_default(cases, family, method
     ours, _ = direction(case)
     watch = [(Watch(ours[0].source, 0), Watched(key=KEY, label="", before=(), after=()))]
     parts = [dataclasses.replace(ours[0], strength=strength)]
-    record = run(case, asked(method, temperature=temperature, special=True), parts, watch)
+    record = run(case, asked(method, temperature=temperature, special=True, length=12), parts, watch)
     assert ids(record.default) == ids(record.steered) and record.default.text == record.steered.text
     for a, b in zip(record.default.tokens, record.steered.tokens, strict=True):
         assert (a.logprob, a.top, a.other) == (b.logprob, b.top, b.other)
@@ -314,6 +314,23 @@ def test_watched_features_are_saelens_own_values(cases, kind):
     assert any(one.before != one.after for one in mid) and any(one.before != one.after for one in late)
 
 
+def test_a_watched_place_that_only_the_bridge_has(cases):
+    """It is slower, and the same text."""
+    case = cases()
+    ours, _ = direction(case, "blocks.0.hook_resid_mid")
+    source, sae = case.sae("blocks.1.ln1.hook_normalized")
+    x = case.hand.seen(prompt_ids(asked(), case.model)[0], "blocks.1.hook_resid_pre")
+    x = x - x.mean(-1, keepdim=True)
+    a = sae.encode(x / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt())
+    index = int((a > 0).sum(0).argmax())
+    watch = [(Watch(source, index), Watched(key=KEY, label="", before=(), after=()))]
+    plain, bridged = (run(case, asked(temperature=1.0), ours, some) for some in ((), watch))
+    for one, other in ((plain.default, bridged.default), (plain.steered, bridged.steered)):
+        assert ids(one) == ids(other)
+        assert [o.logprob for o in one.tokens] == pytest.approx([o.logprob for o in other.tokens], **NEAR)
+    assert a[:, index].any() and bridged.effect.watched[0].before == pytest.approx(a[:, index].tolist(), **NEAR)
+
+
 # -- what is recorded --------------------------------------------------------------------------------------------------
 
 
@@ -393,7 +410,7 @@ FACTORS = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 def test_a_sweep_is_each_strength_alone(cases, family, temperature):
     """The text of each, its divergence and its perplexity under the unsteered model, by the naive road."""
     case, ask = cases(family), asked(temperature=temperature, length=21)
-    ours, _theirs = direction(case, scale=1.5)
+    ours, _ = direction(case, scale=1.5)
     record = sweep(ask, FACTORS, case.model, InTurn(), ours, ())
     assert [row.factor for row in record.rows] == list(FACTORS)
     for row in record.rows:
@@ -429,13 +446,8 @@ def test_a_sweep_whose_texts_end_apart(cases, ended):
     assert len({len(row.text.tokens) for row in found.rows}) > 1
 
 
-def test_a_perplexity_that_is_no_float_is_infinite(cases):
+def test_a_perplexity_that_is_no_float_is_infinite():
     """A model whose logits are thousands apart: what it would never write has no perplexity that can be written."""
-    case = cases()
-    _ours, _ = direction(case)
-    from core.techniques.generate import Text
-    from core.techniques.steer import _perplexity
-
     assert _perplexity(Text(ids=[1, 2], other=[-4000.0, -2.0])) == math.inf
     assert _perplexity(Text(ids=[1, 2], other=[-3.0, -1.0])) == pytest.approx(math.exp(2))
     assert _perplexity(Text()) is None

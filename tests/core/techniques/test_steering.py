@@ -179,6 +179,21 @@ def test_a_direction_of_ones_own(cases, method, unit, name):
     assert agree(case, method, *asked, unit=unit) > 1e-3
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("also", [(), ("blocks.0.hook_resid_mid",)])
+def test_a_place_that_only_the_bridge_has(cases, method, also):
+    """A half of a joint matrix is no module's output: the pass goes by the bridge, cache and all, as do its others."""
+    case = cases()
+    asked = []
+    for hook in ("blocks.1.attn.hook_v", *also):
+        torch.manual_seed(3)
+        ours = Directions(3 * torch.randn(1, 32), hook)
+        asked.append((ours, None, 0, strengths(method, ours, case, [0])[0]))
+    batch = Batch(case.model, InTurn(), Steering(method, [case.parts(*asked)[0]]), Aim())
+    assert not batch._runner.plain
+    assert agree(case, method, *case.parts(*asked)) > 1e-3
+
+
 @pytest.mark.parametrize("unit", [False, True])
 def test_a_clamped_direction_has_exactly_that_product(cases, unit):
     """h·v, v as it is used: of length 1 with `unit`."""
