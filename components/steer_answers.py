@@ -34,8 +34,6 @@ def answer(model_id: str, asked: Asked) -> Asked:
         return act(model_id, asked)
     except WorkbenchError as error:
         return {"message": str(error)}
-    except (TypeError, ValueError, KeyError, AttributeError):  # it is none that this page's scripts ask
-        return {"message": "The question cannot be read."}
 
 
 def know(model_id: str, name: str) -> Feature:
@@ -109,7 +107,8 @@ def _called(model_id: str, text: str) -> list[Asked]:
         table = resources.workbench().features(source.key)
         for column in ("label", "promotes"):
             near = table[table[column].str.contains(word, case=False, regex=False) & (table["active"] > 0)]
-            rows = near[near[column].map(lambda said: word in [one.strip() for one in said.lower().split(" · ")])]
+            own = [word in [one.strip() for one in said.lower().split(" · ")] for said in near[column]]
+            rows = near.loc[near.index[own]]
             dense = source.kind in ("neurons", "directions")
             rows = rows.sort_values("active", ascending=False).head(FOUND)
             found += [(dense, column == "promotes", -int(row.active), source, row) for row in rows.itertuples()]
@@ -125,7 +124,7 @@ def _keep(model_id: str, asked: Asked) -> Asked:
     """Saves a direction: numbers that were pasted, those of a file, or the sum of the features at hand."""
     bench, label = resources.workbench(), str(asked.get("label") or "")
     if asked.get("features"):
-        pushes = [Push(FeatureKey.parse(str(name)), float(amount)) for name, amount in asked["features"]]
+        pushes = _pushes(asked["features"])
         label = label or " + ".join(f"{p.strength:g} × {p.key.source_id}/{p.key.index}" for p in pushes)[:120]
         return {"feature": steer_payload.vector(bench.new_vector(model_id, features=pushes, label=label, strength=1.0))}
     try:
@@ -138,7 +137,16 @@ def _keep(model_id: str, asked: Asked) -> Asked:
     return {"feature": steer_payload.vector(made)}
 
 
-def _file(file: Asked) -> tuple[float, ...]:
+def _pushes(given: Any) -> list[Push]:
+    try:
+        return [Push(FeatureKey.parse(str(name)), float(amount)) for name, amount in given]
+    except (TypeError, ValueError):
+        raise BadInput("The features at hand cannot be read: each is an id and a strength that is a number.") from None
+
+
+def _file(file: Any) -> tuple[float, ...]:
+    if not isinstance(file, dict):
+        raise BadInput("The file cannot be read.")
     try:
         data = base64.b64decode(str(file.get("data", "")), validate=True)
     except binascii.Error:

@@ -21,7 +21,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     box.openTokens ||= Boolean(data.asked.tokens.length || data.asked.special || data.asked.where !== "all")
   }
   passTips(root)
-  draw(box)
+  const shown = JSON.stringify([data.mark, data.chats, data.openings, data.shown])
+  if (box.shown !== shown) { box.shown = shown; draw(box) }  // else whoever is writing is left alone
 }
 
 function build(root) {
@@ -31,10 +32,8 @@ function build(root) {
   listen(root, ":wrong", text => { box.wrong = text; draw(box) })
   listen(root, ":changed", changed => { box.changed = changed; mark(box) })
   listen(root, ":goon", texts => goOn(box, texts))
-  document.addEventListener("keydown", event => {
-    const at = event.composedPath()[0]
-    const busy = at instanceof Element && (/^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) || at.isContentEditable)
-    if (event.key !== "/" || busy || event.ctrlKey || event.metaKey || !root.isConnected) return
+  onKey(root, (event, busy) => {
+    if (event.key !== "/" || busy || event.ctrlKey || event.metaKey) return
     event.preventDefault()
     root.querySelector("textarea")?.focus()
   })

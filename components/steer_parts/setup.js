@@ -20,7 +20,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     box.suggested = []
   }
   passTips(root)
-  draw(box)
+  const shown = JSON.stringify([data.mark, data.vectors, data.presets, data.models])
+  if (box.shown !== shown) { box.shown = shown; draw(box) }  // else whoever is at a slider or a field is left alone
 }
 
 function build(root) {

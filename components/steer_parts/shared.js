@@ -9,6 +9,16 @@ function listen(root, name, act) {
   window.addEventListener(STEER + name, heard)
 }
 
+// The same for keys, wherever on the page they are pressed; `busy`: in a field that they belong to.
+function onKey(root, act) {
+  const heard = event => {
+    if (!root.isConnected) return document.removeEventListener("keydown", heard)
+    const at = event.composedPath()[0]
+    act(event, at instanceof Element && (/^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) || at.isContentEditable))
+  }
+  document.addEventListener("keydown", heard)
+}
+
 // Questions to the server, one at a time: two at once would come as one.
 function asker(box) {
   let last = Promise.resolve(), n = 0

@@ -46,9 +46,7 @@ function build(root) {
     box.told = "The same settings and seed give the same texts."
     draw(box)
   })
-  document.addEventListener("keydown", event => {
-    if (event.key === "Escape" && root.isConnected && WORKING.has(box.data?.state)) box.fire("stop")
-  })
+  onKey(root, event => { if (event.key === "Escape" && WORKING.has(box.data.state)) box.fire("stop") })
   return box
 }
 
@@ -98,9 +96,12 @@ function draw(box) {
   box.status.className = "status " + data.state
   box.status.textContent = box.told || data.said
   for (const name of SIDES) text(box, name, working)
+  legend(box)
+  const shown = JSON.stringify([data.mark, data.state, data.message, data.share, data.again])
+  if (box.shown === shown) return  // a button that is drawn anew between press and release would not be clicked
+  box.shown = shown
   box.buttons.replaceChildren(...buttons(box, working))
   box.out.replaceChildren(...outcome(box))
-  legend(box)
 }
 
 function text(box, name, working) {

@@ -174,6 +174,7 @@ def test_what_its_dockerfile_runs_can_be_run(workbench, tmp_path):
 def test_on_zerogpu_the_model_runs_in_the_process_that_has_the_card(spaces, tmp_path, app, call, given, long):
     """With a stand-in for Hugging Face's package; there is no card here, so that process takes the processor."""
     zero = stand_in(tmp_path) | {"SPACES_ZERO_GPU": "true", "FEATURESCOPE_DEVICE": "cpu"}
+    zero["NUMBA_CACHE_DIR"] = spaces(app).environment["NUMBA_CACHE_DIR"]  # what was compiled for this folder
     with Space(spaces(app).folder, tmp_path / "work", **zero) as there:
         client = Client(there.url, verbose=False)
         for _ in range(2):

@@ -156,7 +156,7 @@ def test_the_dialog_offers_what_there_is(record, monkeypatch):
     monkeypatch.setattr(embedding, "_dialog", lambda **made: given.append(made["data"]))
     page = html(visit("feature.py", id=FEATURE))
     assert "data-embed" in page
-    assert [kind["path"] for kind in given[-1]["kinds"]] == ["/feature", "/embed/tester"]
+    assert [kind["path"] for kind in given[-1]["kinds"]] == ["/feature", "/embed/tester", "/embed/steer"]
     assert {name for name, _ in given[-1]["parts"]} == set(links.EMBED_PARTS) - {"steer"}
     bare = dataclasses.replace(record, source=dataclasses.replace(record.source, has=("dashboards",)))
     embedding.dialog(bare)

@@ -364,7 +364,8 @@ def test_what_is_no_direction_says_why(more, says):
 
 
 @pytest.mark.parametrize("more", [
-    {"features": 5}, {"features": [["tiny/1-res/3"]]}, {"features": [["tiny/1-res/3", "x"]]}, {"file": "x"}, {"file": [1]},
+    {"features": 5}, {"features": [["tiny/1-res/3"]]}, {"features": [["tiny/1-res/3", "x"]]}, {"file": "x"},
+    {"file": [1]},
 ])  # fmt: skip
 def test_a_question_that_no_script_asks_is_refused(more):
     assert "cannot be read" in ask("vector", **more, strength="1")["message"]
