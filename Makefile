@@ -30,6 +30,8 @@ types: $(VENV)/.dev
 bench: $(VENV)/.dev packages
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.steer
 
 # Many people at once for ten minutes; SOAK="--sessions 5 --minutes 1" for others.
 SOAK ?=

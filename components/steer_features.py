@@ -31,7 +31,5 @@ def feature(bench: Workbench, key: FeatureKey) -> Feature:
 def usual(record: FeatureRecord) -> float:
     """The strength to begin with, of a feature whose page is at hand."""
     source = record.source
-    known = Feature(
-        key=record.key, label=record.label, maximum=record.maximum, hook=source.hook_out or source.hook
-    )
+    known = Feature(key=record.key, label=record.label, maximum=record.maximum, hook=source.hook_out or source.hook)
     return known.usual("add")

@@ -191,7 +191,7 @@ STAND_IN = '''
 """What Hugging Face's `spaces` does on ZeroGPU, as far as it can be seen from a function that it marks: the function
 runs in a process that is forked when it is first called and serves later calls too, in a thread of it; what goes in and
 out is pickled; of an exception only its name is told. Whose call it is it learns from Gradio's own context."""
-import inspect, os, pickle, queue, threading, traceback
+import inspect, os, pickle, threading, time, traceback
 from functools import wraps
 from multiprocessing import get_context
 
@@ -203,9 +203,16 @@ def GPU(task):
     marked.append(task.__name__)
     workers, lock = [], threading.Lock()
 
-    def serve(asked, told):
+    def serve(asked, told, parent):
         global forked
         forked = True
+
+        def watch():
+            while os.getppid() == parent:
+                time.sleep(0.3)
+            os._exit(0)  # nobody is left to be served
+
+        threading.Thread(target=watch, daemon=True).start()
         while True:
             args, kwargs = pickle.loads(asked.get())
             def run():
@@ -230,7 +237,7 @@ def GPU(task):
         with lock:
             if not workers:
                 asked, told = FORK.Queue(), FORK.Queue()
-                process = FORK.Process(target=serve, args=(asked, told), daemon=True)
+                process = FORK.Process(target=serve, args=(asked, told, os.getpid()), daemon=True)
                 process.start()
                 workers.append((asked, told))
             asked, told = workers[0]

@@ -15,14 +15,15 @@ PROMPT = "The old house was"
 ADDRESS = f"/embed/steer?id={FEATURE}&strength=30"
 FRAME = {"width": 540, "height": 420}
 DONE = ".em-both:not(.working) section:last-child .t:not(.given)"
-WRITTEN = "section:{} .fs-strip"
 
 
 def texts(page) -> list[str]:
     """What both columns show after the prompt."""
     return page.evaluate(
-        """() => [...document.querySelectorAll('.em-both .fs-strip')].map(strip => [...strip.querySelectorAll('.t:not(.given)')]
-             .map(t => t.textContent.replace(/↵ /g, '\\n')).join(''))"""
+        """() => [...document.querySelectorAll('.em-both .fs-strip')].map(strip => {
+             const tokens = [...strip.querySelectorAll('.t:not(.given)')]
+             return tokens.map(t => t.textContent.replace(/↵ /g, '\\n')).join('')
+           })"""
     )
 
 
@@ -50,7 +51,10 @@ def test_it_fits_its_frame_and_writes(look, demo, theme):
     assert texts(page) == written(demo)
     assert not page.evaluate(SCROLLS)
     assert page.locator(".em-both .given").first.inner_text() == "The"
-    assert page.get_by_role("button", name="Write").is_visible() and not page.get_by_role("button", name="Stop").is_visible()
+    assert (
+        page.get_by_role("button", name="Write").is_visible()
+        and not page.get_by_role("button", name="Stop").is_visible()
+    )
 
 
 def test_tokens_are_coloured_by_what_steering_did_to_them(look, demo):
@@ -66,7 +70,10 @@ def test_tokens_are_coloured_by_what_steering_did_to_them(look, demo):
         if depth:
             assert ("neg" in classes.split()) is (change < 0)
     likelier, less = (max(range(len(changes)), key=lambda n, sign=sign: sign * changes[n]) for sign in (1, -1))
-    paint = lambda n: boxes.nth(n).evaluate("t => getComputedStyle(t).backgroundColor")
+
+    def paint(n):
+        return boxes.nth(n).evaluate("t => getComputedStyle(t).backgroundColor")
+
     assert paint(likelier) != paint(less)
     boxes.nth(likelier).hover()
     tip = page.locator("#em-tip").inner_text()
@@ -83,7 +90,10 @@ def test_strength_0_changes_nothing(look):
 def test_the_slider_says_multiples_and_writes_when_it_is_let_go(look, demo):
     page = look(f"{ADDRESS}&prompt={quote(PROMPT)}", FRAME, wait=DONE)
     maximum = demo.get(f"/api/feature/{FEATURE}").json()["maxActApprox"]
-    told = lambda: float(page.locator(".em-strengths b").inner_text().split(" ×")[0].replace("−", "-"))
+
+    def told():
+        return float(page.locator(".em-strengths b").inner_text().split(" ×")[0].replace("−", "-"))
+
     assert told() == pytest.approx(30 / maximum, rel=0.005)
     first = texts(page)
     place = slider(page).bounding_box()
@@ -163,7 +173,9 @@ def test_what_is_wrong_is_told_in_the_block(look):
     assert "“loud” is not" in page.locator(".em-note").inner_text()
 
 
-@pytest.mark.parametrize("size", [{"width": 390, "height": 420}, {"width": 320, "height": 300}, {"width": 900, "height": 260}])
+@pytest.mark.parametrize(
+    "size", [{"width": 390, "height": 420}, {"width": 320, "height": 300}, {"width": 900, "height": 260}]
+)
 def test_of_a_long_text_the_result_alone_scrolls(look, size):
     page = look(f"{ADDRESS}&prompt={quote(PROMPT)}&length=160", size, wait=DONE)
     scrolling = page.evaluate(SCROLLS)
@@ -171,7 +183,9 @@ def test_of_a_long_text_the_result_alone_scrolls(look, size):
     assert page.get_by_role("button", name="Write").is_visible() and slider(page).is_visible()
 
 
-@pytest.mark.parametrize(("asked", "system", "dark"), [("dark", "light", True), ("light", "dark", False), ("", "dark", True)])
+@pytest.mark.parametrize(
+    ("asked", "system", "dark"), [("dark", "light", True), ("light", "dark", False), ("", "dark", True)]
+)
 def test_the_theme_is_as_asked_or_as_the_readers_system(look, asked, system, dark):
     page = look(f"{ADDRESS}&prompt={quote(PROMPT)}&theme={asked}", FRAME, theme=system, wait=DONE)
     red = int(re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[0])
@@ -184,11 +198,17 @@ def test_the_theme_is_as_asked_or_as_the_readers_system(look, asked, system, dar
 def test_nothing_in_an_address_or_a_prompt_runs(look, bad):
     for query, wait in (
         (f"id={quote(bad)}", ".em-note"),
-        (f"id={FEATURE}&prompt={quote(bad)}&strength={quote(bad)}&method={quote(bad)}&theme={quote(bad)}&length=2", DONE),
+        (
+            f"id={FEATURE}&prompt={quote(bad)}&strength={quote(bad)}&method={quote(bad)}&theme={quote(bad)}&length=2",
+            DONE,
+        ),
     ):
         page = look(f"/embed/steer?{query}", FRAME, wait=wait)
         assert page.evaluate("window.hit") is None
-        assert page.locator("#em-result script, #em-result img, #em-result svg, #em-head img, #em-strength img").count() == 0
+        assert (
+            page.locator("#em-result script, #em-result img, #em-result svg, #em-head img, #em-strength img").count()
+            == 0
+        )
     given = page.locator(".em-both section:first-child .given").all_inner_texts()
     assert "".join(given).strip() in bad or bad.endswith("".join(given).strip()[-8:])
 

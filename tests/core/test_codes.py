@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,7 +75,7 @@ def test_parts_and_merged(kind, data):
     for part, begin, end in zip(parts, cuts, cuts[1:], strict=False):
         assert np.array_equal(part.of(every), acts[begin:end].T)
     if kind is sparse:
-        places = [np.arange(begin, end) for begin, end in zip(cuts, cuts[1:], strict=False)]
+        places = [np.arange(begin, end) for begin, end in itertools.pairwise(cuts)]
         again = merged(len(acts), list(zip(places, parts, strict=True))) if parts else kind(acts)
         assert np.array_equal(again.of(every), acts.T) and again.tokens == len(acts)
 
