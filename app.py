@@ -1,7 +1,7 @@
-"""Composes the server: Streamlit's pages, the JSON API at /api, the Gradio embeds at /embed; one process, one port.
+"""Composes the server: Streamlit's pages, the JSON API at /api, signing in at /auth, the Gradio embeds at /embed.
 
-`python app.py` serves on HOST and PORT and prints the address; `streamlit run app.py` works too. Nothing here imports
-torch or Gradio: the first test of a text and the first visit of an embed do.
+One process, one port. `python app.py` serves on HOST and PORT and prints the address; `streamlit run app.py` works too.
+Nothing here imports torch or Gradio: the first test of a text and the first visit of an embed do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from api import links, pace, server
+from api import links, pace, server, sign_in
 from core import __version__, process
 from embeds.frames import Frames
 from embeds.mount import OnFirstRequest
@@ -68,7 +68,9 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
     """Starts and stops with the server; a mounted application would otherwise never be started."""
     async with embeds.lifespan():
         announcing = asyncio.create_task(_announce()) if __name__ == "__main__" else None
+        workbench.words.later.start()
         yield {}
+        workbench.words.later.stop()
         if announcing is not None:
             announcing.cancel()
 
@@ -81,6 +83,7 @@ app = st.App(
         Mount("/api", app=server.create(workbench, counter)),
         Route("/embed", to_embeds),
         Mount("/embed", app=embeds),
+        *sign_in.routes(workbench),
         *links.routes(workbench),
     ],
     middleware=[Middleware(Frames, ancestors=settings.frame_ancestors)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -33,7 +34,9 @@ def source_set(
     model_id: Annotated[str, Path(description="the model", examples=[MODEL])],
     name: Annotated[str, Path(description="the set: a source's id without its layer", examples=["res"])],
 ) -> Json:
-    """The set and its `sources`, by layer."""
+    """The set and its `sources`, by layer; of one that is being uploaded also those without features yet."""
+    with suppress(NotFound):
+        return Json(workbench.bring.staging.set(model_id, name))
     own = workbench.sources(model_id=workbench.model(model_id).model_id)
     members = [source for source in own if source.key.set_name == name]
     if not members:

@@ -12,6 +12,7 @@ import re
 import shlex
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
@@ -57,6 +58,12 @@ def example(path: str, operation: dict[str, Any], schema: dict[str, Any]) -> tup
     for entry in operation.get("parameters", ()):
         if entry["in"] == "path":
             path = path.replace("{" + entry["name"] + "}", str(entry["schema"]["examples"][0]))
+    asked = {
+        entry["name"]: entry["schema"]["examples"][0]
+        for entry in operation.get("parameters", ())
+        if entry["in"] == "query" and entry.get("required")
+    }
+    path += f"?{urlencode(asked, safe=',/')}" if asked else ""
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     return path, None if body is None else _instance(body, schema)
 

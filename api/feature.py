@@ -5,7 +5,7 @@ Costs some 5 ms and 90 kB of JSON a feature; `maxActsToReturn` cuts what is sent
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from api.access import Bench, Json, JsonList
 from api.bodies import INDEX, MODEL, SOURCE, FeatureReference, SourceReference, Whole
 from core.interchange import neuronpedia
-from core.records import FeatureKey
+from core.records import FeatureKey, FeatureRecord
 
 router = APIRouter(tags=["features"])
 
@@ -31,8 +31,12 @@ def feature(
     index: Annotated[str, Path(description="0 and up", examples=[str(INDEX)])],
 ) -> Json:
     """Logits, histograms, relations and `activations`: the ranking and the intervals, strongest first, BOS left out."""
-    record = workbench.feature(FeatureKey.parse(f"{model_id}/{source_id}/{index}"))
-    return Json(neuronpedia.feature(record))
+    return Json(_whole(workbench, workbench.feature(FeatureKey.parse(f"{model_id}/{source_id}/{index}"))))
+
+
+def _whole(workbench: Bench, record: FeatureRecord, most: int | None = None) -> dict[str, Any]:
+    """A feature with what is said of it."""
+    return neuronpedia.feature(record, most, workbench.words.of(record.key))
 
 
 class Wanted(FeatureReference):
@@ -64,7 +68,7 @@ def features(
     At most 256 at once. If one of them is not here, none is given, and the message says which it is.
     """
     records = workbench.each_feature([wanted.key() for wanted in body])
-    return JsonList(neuronpedia.feature(r, wanted.maxActsToReturn) for r, wanted in zip(records, body, strict=True))
+    return JsonList(_whole(workbench, r, wanted.maxActsToReturn) for r, wanted in zip(records, body, strict=True))
 
 
 class Offset(SourceReference):
@@ -88,4 +92,4 @@ def features_offset(workbench: Bench, body: Offset) -> JsonList:
     """
     limit = PAGE if body.limit is None else body.limit
     keys = workbench.living(body.source_key(), offset=body.offset or 0, limit=limit)
-    return JsonList(neuronpedia.feature(record, body.maxActsToReturn) for record in workbench.each_feature(keys))
+    return JsonList(_whole(workbench, record, body.maxActsToReturn) for record in workbench.each_feature(keys))

@@ -105,6 +105,12 @@ def _missing(request: Request, name: str, error: WorkbenchError) -> str:
     )
 
 
+def plain(title: str, said: str) -> str:
+    """A page of one sentence, with a way to the start."""
+    back = '<p><a href="/">See what is here</a></p>'
+    return _page(title, "", f"<h1>{escape(title)}</h1><p>{escape(said)}</p>{back}")
+
+
 def _page(title: str, head: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

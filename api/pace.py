@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -24,10 +25,14 @@ from api.errors import reply
 from core.errors import WorkbenchError
 
 PATHS = {
-    "/activation/new", "/activation/source", "/search-all", "/search-topk-by-token", "/steer", "/steer-chat",
+    "/activation/new", "/activation/source", "/compare/read", "/cossim", "/explanation/generate", "/explanation/score",
+    "/explanation/search", "/explanation/search-all", "/explanation/search-model", "/explanation/search-release",
+    "/probe/new", "/redteam", "/search-all", "/search-topk-by-token", "/similar", "/steer", "/steer-chat",
     "/steer-sweep", "/vector/new",
 }  # fmt: skip
-"""The routes that run a model."""
+"""What is posted to have a model run, or weights loaded to compare them."""
+LOOKS = re.compile(r"/similar/.+|/compare/features|/feature/[^/]+/[^/]+/[^/]+/vector", re.DOTALL)
+"""Addresses whose looking up does the same."""
 CLIENTS = 4096
 """Clients remembered; beyond them whoever was quiet longest is forgotten."""
 MINUTE = 60.0
@@ -44,10 +49,20 @@ class TooMany(WorkbenchError):
 
 
 class Counter:
-    """What each client has sent; one of them for all doors of a server. 0 a minute means no limit."""
+    """What each client has sent; one of them for all doors of a server. 0 a minute means no limit.
 
-    def __init__(self, a_minute: int, *, proxies: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._a_minute, self._proxies, self._clock = a_minute, proxies, clock
+    `what` ends the sentence that refuses one: “Too many requests: at most 240 a minute …”.
+    """
+
+    def __init__(
+        self,
+        a_minute: int,
+        *,
+        proxies: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        what: str = "run a model here",
+    ) -> None:
+        self._a_minute, self._proxies, self._clock, self._what = a_minute, proxies, clock, what
         self._busy_until: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()  # guards it: embeds ask from their threads
 
@@ -57,7 +72,7 @@ class Counter:
             return
         seconds = math.ceil(wait)
         raise TooMany(
-            f"Too many requests: at most {self._a_minute:,} a minute run a model here. "
+            f"Too many requests: at most {self._a_minute:,} a minute {self._what}. "
             f"Try again in {seconds} second{'s' * (seconds != 1)}.",
             seconds,
         )
@@ -77,7 +92,7 @@ class Counter:
 
 
 class Pace:
-    """ASGI middleware: counts the requests to `PATHS`."""
+    """ASGI middleware: counts the requests to `PATHS` and `LOOKS`."""
 
     def __init__(self, app: ASGIApp, *, counter: Counter) -> None:
         self._app, self._counter = app, counter
@@ -85,7 +100,7 @@ class Pace:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         try:
-            if scope["type"] == "http" and _path(scope) in PATHS:
+            if scope["type"] == "http" and ((path := _path(scope)) in PATHS or LOOKS.fullmatch(path)):
                 self._counter(scope)
         except TooMany as error:
             headers = {"Retry-After": str(error.seconds)}

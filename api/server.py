@@ -10,19 +10,46 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import activation, catalog, docs, errors, feature, search, steer, tokenize, vector
-from api.access import Json
+from api import (
+    activation,
+    bookmark,
+    bring,
+    catalog,
+    comment,
+    compare,
+    cossim,
+    docs,
+    engine,
+    errors,
+    explanation,
+    explanation_people,
+    explanation_search,
+    exporting,
+    feature,
+    lists,
+    play,
+    probe,
+    redteam,
+    search,
+    steer,
+    tokenize,
+    umap,
+    universal,
+    uploading,
+    user,
+    vector,
+)
+from api.access import LOOPBACK, Json
 from api.limit import Limit
 from api.pace import Counter, Pace
 from core import __version__
 from core.workbench import Workbench
 
-LOOPBACK = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-"""Pages of this machine, on any port, may call the API; others only where the settings name them."""
-
 DESCRIPTION = """Features of sparse autoencoders, as JSON. Paths and fields are Neuronpedia's; indices are strings in
 the JSON and are read as strings or integers. An error is `{"error", "message"}`; the message says what to change.
-Routes that run a model answer so many requests a minute of one client; beyond that it is 429, with `Retry-After`."""
+Routes that run a model answer so many requests a minute of one client; beyond that it is 429, with `Retry-After`.
+Lists, bookmarks and comments are somebody's: send a key of your account page as `X-Api-Key`. A workbench of one person
+that only its own machine reaches needs none."""
 
 
 def create(workbench: Workbench, counter: Counter | None = None) -> FastAPI:
@@ -50,6 +77,10 @@ def create(workbench: Workbench, counter: Counter | None = None) -> FastAPI:
         expose_headers=["Retry-After"],
     )
     errors.install(app)
-    for part in (catalog, feature, activation, search, steer, vector, tokenize, docs):
+    for part in (
+        catalog, feature, activation, search, explanation_search, explanation, explanation_people, steer, vector,
+        cossim, compare, umap, universal, tokenize, lists, bookmark, comment, play, probe, redteam, bring,
+        exporting, uploading, engine, user, docs,
+    ):  # fmt: skip
         app.include_router(part.router)
     return app

@@ -40,7 +40,8 @@ def write_layers(folder: Path, layers: int = 12) -> Path:
     path.write_text(
         "model: {id: gpt2-random, path: model}\nsources:\n"
         + "".join(f"  - {{id: {layer}-res-jb, sae: {{path: saes/{layer}}}}}\n" for layer in range(layers))
-        + f"dataset: {{path: texts.txt}}\nprompts: 16\ncontext: {CONTEXT}\ncut: packed\n",
+        + f"dataset: {{path: texts.txt}}\nprompts: 16\ncontext: {CONTEXT}\ncut: packed\nannotate: false\n"
+        + "together: false\n",
         encoding="utf-8",
     )
     return path
@@ -52,7 +53,8 @@ def config(folder: Path, tokens: int, name: str = "8-res-jb") -> Path:
     path.write_text(
         "model: {id: gpt2-random, path: model}\n"
         f"sources:\n  - {{id: {name}, sae: {{path: sae}}}}\n"
-        f"dataset: {{path: texts.txt}}\nprompts: {tokens // CONTEXT}\ncontext: {CONTEXT}\ncut: packed\n",
+        f"dataset: {{path: texts.txt}}\nprompts: {tokens // CONTEXT}\ncontext: {CONTEXT}\ncut: packed\n"
+        "annotate: false\ntogether: false\n",
         encoding="utf-8",
     )
     return path

@@ -7,15 +7,22 @@ follow the theme, and each tells its range and count to mouse and keyboard.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from components.markup import Html, esc, join, number, token
-from core.records import Example, FeatureRecord, Histogram, Token, TokenValue
+from components.markup import Html, esc, join, number, tip, token
+from core.community.explicit import explicit_tokens
+from core.records import Attribution, Example, FeatureRecord, Histogram, Token, TokenValue
 
 
-def histogram(data: Histogram, *, what: str, signed: bool = False, log: bool = False, decades: bool = False) -> Html:
-    """Counts as bars. `log`: heights by log(1 + count); `decades`: the axis is a power of ten, drawn as percent."""
-    top = max((math.log1p(n) if log else n for n in data.counts), default=0) or 1
+def histogram(
+    data: Histogram, *, what: str, signed: bool = False, log: bool = False, decades: bool = False, top: float = 0
+) -> Html:
+    """Counts as bars. `log`: heights by log(1 + count); `decades`: the axis is a power of ten, drawn as percent.
+
+    `top` is the count of full height, the largest unless it is given: with another's, heights of both compare.
+    """
+    most = max(top, max(data.counts, default=0))
+    top = (math.log1p(most) if log else most) or 1
     step = (data.high - data.low) / max(1, len(data.counts))
     reach = max(abs(data.low), abs(data.high)) or 1
     bars = []
@@ -83,11 +90,12 @@ def strip(
     signed: bool = False,
     special: bool = False,
     tips: bool = False,
+    marked: Collection[int] = (),
 ) -> Html:
     """A read-only token strip; the interactive one is `components.token_strip`.
 
     `position` is outlined; with `before` and `after` only so many tokens on either side of it are drawn. `special`
-    draws BOS and the like too; `tips` tells each value and marks where the text is cut.
+    draws BOS and the like too; `tips` tells each value and marks where the text is cut; `marked` tokens get a frame.
     """
     first, last = 0, len(tokens)
     if position is not None and before is not None and after is not None:
@@ -104,6 +112,7 @@ def strip(
         lit = value > 0 or (signed and value < 0)
         classes = "t" + (" on" if lit else "") + (" neg" if value < 0 else "") + (" m" if lit and i == position else "")
         classes += " s" if item.special else ""
+        classes += " k" if i in marked else ""
         style = f' style="--v:{depth(value, scale):.3f}"' if lit else ""
         if tips and lit:
             share = f" · {abs(value) / scale * 100:.0f} % of the maximum" if scale else ""
@@ -116,6 +125,45 @@ def strip(
     return Html(f'<div class="fs-strip{" signed" if signed else ""}">{join(boxes)}</div>')
 
 
+def sources(tokens: Sequence[Token], found: Attribution, *, before: int | None = None) -> Html:
+    """Where a value came from: the tokens up to its own, coloured by what each gave; `before` draws so many of them."""
+    first = 0 if before is None else max(0, found.target - before)
+    most = max(map(abs, found.values), default=0.0)
+    boxes = []
+    for i in range(first, found.target + 1):
+        value = found.values[i] if i < len(found.values) else 0.0
+        lit = abs(value) > 0.01 * most
+        classes = "t" + (" on" if lit else "") + (" neg" if value < 0 else "") + (" s" if tokens[i].special else "")
+        about = f"{tokens[i].text!r}\ngave {number(value)} to the value at position {found.target}"
+        style = f' style="--v:{depth(value, most):.3f}" data-tip="{esc(about)}"' if lit else ""
+        shown = esc(tokens[i].text or "⟨special⟩").replace("\n", '<span class="nl">↵</span> ')
+        boxes.append(f'<span class="{classes}"{style}>{shown}</span>')
+    cut = '<span class="cut">…</span>' if first else ""
+    lead = f'<span class="lead" {tip(DFA)} tabindex="0">from</span>'
+    return Html(f'<div class="fs-strip from">{lead}{cut}{join(boxes)}</div>')
+
+
 def example(item: Example, scale: float, *, signed: bool = False, before: int = 11, after: int = 7) -> Html:
     """The snippet of an example around its token."""
-    return strip(item.tokens, item.values, scale, position=item.position, before=before, after=after, signed=signed)
+    drawn = strip(item.tokens, item.values, scale, position=item.position, before=before, after=after, signed=signed)
+    return covered(drawn, item.tokens)
+
+
+DFA = (
+    "Direct feature attribution: what each token that was attended to gave to the value, which is attention × value × "
+    "the feature's encoder, over all heads"
+)
+COVER = (
+    ".fs-explicit:not(:has(:checked)) > .fs-strip { display: none; } "
+    ".fs-explicit:not(:has(:checked)) > .fs-cover { display: inline-block; }"
+)
+"""The style under which explicit text is covered; without it, nothing is."""
+
+
+def covered(strip: Html, tokens: Sequence[Token]) -> Html:
+    """A strip, marked where its text is explicit: pages with the style `COVER` hide it until it is asked for."""
+    if not explicit_tokens(tokens):
+        return strip
+    box = '<input type="checkbox" aria-label="Show this text">'
+    said = f'<label class="fs-cover">hidden: explicit text · {box}<u>show</u></label>'
+    return Html(f'<div class="fs-explicit">{said}{strip}</div>')

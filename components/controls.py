@@ -6,6 +6,7 @@ The only place that reads URL parameters. A page gets a frozen key or a message 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import streamlit as st
@@ -13,6 +14,7 @@ import streamlit as st
 from components import links, paging, resources, tables
 from components.markup import Html, card, join, link, note
 from core.errors import BadInput, WorkbenchError
+from core.explain.play.records import KINDS, Kind, RoundKey
 from core.records import FeatureKey, ModelRecord, ReleaseRecord, SourceKey, SourceRecord
 
 T = TypeVar("T")
@@ -24,6 +26,12 @@ EXAMPLES = 40
 def say(message: str, actions: str = "") -> None:
     """Draw a message above the page."""
     st.html(note(message, actions=actions))
+
+
+def draw(html: str) -> None:
+    """Draw a part of the page, if there is anything of it."""
+    if html:
+        st.html(html)
 
 
 def lost(error: WorkbenchError, near: FeatureKey | SourceKey | None = None) -> None:
@@ -40,7 +48,8 @@ def nothing() -> None:
     st.html(
         card(
             '<div class="fs-empty"><b>Nothing has been built yet</b>Build a model’s sources with '
-            "<code>python -m core build CONFIG</code>, then reload this page.</div>"
+            "<code>python -m core build CONFIG</code>, then reload this page, or "
+            '<a class="fs-act" href="/add">add one by page</a>.</div>'
         )
     )
 
@@ -115,9 +124,10 @@ def _near(text: str) -> FeatureKey | SourceKey | None:
 
 def _plain(key: FeatureKey) -> None:
     """The URL in its plain form, so that a reload or a copied link gives the same page."""
+    more = ("kept", "show", "view", "breaks", "sentence", "words", "order", "hypothesis")
     kept = {
         name: st.query_params.get_all(name)
-        for name in (links.TEST_TEXT, "kept", "show", "view", "breaks", "sentence", "words", "order", *_EMBED)
+        for name in (links.TEST_TEXT, *more, *_EMBED)
         if name in st.query_params
     }
     st.query_params.from_dict({"id": str(key), **kept})
@@ -239,3 +249,53 @@ def source_set() -> tuple[SourceRecord, ...]:
         sets = ", ".join(dict.fromkeys(f"{s.key.set_name} of {s.key.model_id}" for s in every))
         say(f"There is no source set “{name}”{f' of “{model_id}”' if model_id else ''} here. There is: {sets}.")
     return bench.sources(model_id=every[0].key.model_id, set_name=every[0].key.set_name) if every else ()
+
+
+def suite() -> tuple[str, FeatureKey | None]:
+    """(the test suite that the URL names, or the feature that a new one is to be of); neither, said, without them."""
+    asked, feature = (st.query_params.get(name, "").strip() for name in ("id", "feature"))
+    if asked:
+        return asked, None
+    if not feature:
+        st.switch_page("suites.py")
+    try:
+        return "", FeatureKey.parse(feature)
+    except WorkbenchError as error:
+        lost(error)
+        return "", None
+
+
+@dataclass(frozen=True, slots=True)
+class PlayAsk:
+    """What the page of play is asked for: a round, one by chance, one of the day's, or none of them."""
+
+    round: RoundKey | None = None
+    seed: int | None = None
+    daily: int | None = None
+    kind: Kind | None = None
+    campaign: str = ""
+    view: str = ""
+
+    def at(self, key: RoundKey) -> dict[str, str]:
+        """The address of a round that was found by chance."""
+        found = {"round": str(key), "kind": self.kind or "", "campaign": self.campaign, "view": self.view}
+        return {name: value for name, value in found.items() if value}
+
+
+def play() -> PlayAsk | None:
+    """What the URL of the page of play asks for; None where it cannot be read, which is said."""
+    asked, seed, daily = (st.query_params.get(name, "").strip() for name in ("round", "seed", "daily"))
+    view = choice("view", ("", "simple", "advanced"), "")
+    kind = st.query_params.get("kind", "")
+    try:
+        return PlayAsk(
+            round=RoundKey.parse(asked) if asked else None,
+            seed=int(seed) % 2**32 if seed.isascii() and seed.isdigit() and len(seed) < 12 else None,
+            daily=int(daily) if daily.isascii() and daily.isdigit() and len(daily) < 3 else None,
+            kind=next((one for one in KINDS if one == kind), None),
+            campaign=st.query_params.get("campaign", ""),
+            view="advanced" if view == "advanced" else "",
+        )
+    except WorkbenchError as error:
+        lost(error)
+        return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from components import feature_panels, links, resources, steer_features, testing, token_strip
+from components import explicit, feature_panels, links, resources, steer_features, testing, token_strip
 from components.markup import Html, esc, link, note, title
 from core.records import FeatureRecord
 
@@ -22,6 +22,7 @@ PARTS = {
     "test": "Test",
     "testfield": "Field for a text of the reader’s own",
     "activations": "Examples",
+    "steer": "Link to steer with it",
     "link": "Link to the feature’s page",
 }
 """Parts that the dialog offers to switch off, as it calls them."""
@@ -75,7 +76,7 @@ def dialog(record: FeatureRecord) -> None:
                 "height": 420,
             },
         ]
-    parts = [[name, label] for name, label in PARTS.items() if testable or not name.startswith("test")]
+    parts = [[name, label] for name, label in PARTS.items() if testable or name not in ("test", "testfield", "steer")]
     data = {"id": str(record.key), "title": title(record), "kinds": kinds, "parts": parts}
     with st.container(key="fs-embed"):
         _dialog(data=data, key="embed")
@@ -98,17 +99,21 @@ def page(
     if "activations" in parts and not record.dead:
         prompt = partial(resources.workbench().prompt, record.key.source)
         can_test = testable and field and "test" in parts
-        token_strip.examples(record, prompt, show=show, view=view, breaks=breaks, testable=can_test)
+        cover = explicit.hides()
+        token_strip.examples(record, prompt, show=show, view=view, breaks=breaks, testable=can_test, cover=cover)
     if "test" in parts and (field or texts):
         with test_box:  # last, since it may have to wait for the model
             testing.box(record, texts, 0, field=field)
 
 
 def head(record: FeatureRecord, parts: frozenset[str], texts: Sequence[str]) -> Html:
-    """The feature's name, if it is to be told, its id, and the way to its page."""
+    """The feature's name, if it is to be told, its id, and the ways to steer with it and to its page."""
     named = f'<h1 class="fs-title">{esc(title(record))}</h1>' if "explanation" in parts else ""
-    way = link(links.feature(record.key, *texts), "Open ↗", "fs-open") if "link" in parts else ""
-    return Html(f'<div class="fs-embed-head">{named}<span class="fs-where">{esc(record.key)}</span>{way}</div>')
+    steers = "steer" in parts and "weights" in record.source.has
+    ways = [link(links.steer(record.key), "Steer ↗", "fs-open")] if steers else []
+    ways += [link(links.feature(record.key, *texts), "Open ↗", "fs-open")] if "link" in parts else []
+    where = f'<span class="fs-where">{esc(record.key)}</span>'
+    return Html(f'<div class="fs-embed-head">{named}{where}{"".join(ways)}</div>')
 
 
 def elsewhere(name: str, address: str) -> None:
@@ -116,8 +121,8 @@ def elsewhere(name: str, address: str) -> None:
     st.html(
         '<h1 class="fs-title" style="margin-bottom:8px">This page is not for embedding</h1>'
         + note(
-            f"{name} has no form that fits into another page. Embed a feature’s page instead: its “Embed” button has "
-            "the line to copy.",
+            f"{name} has no form that fits into another page. Embed a feature’s page or a list instead: their “Embed” "
+            "buttons have the line to copy.",
             actions=link(address, f"{name} ↗", "fs-pill"),
         )
     )

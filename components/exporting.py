@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import streamlit as st
 
-from components import feature_panels
+from components import feature_panels, resources, similar_panels
 from core.interchange import neuronpedia, table
 from core.records import FeatureRecord
 
@@ -16,10 +17,12 @@ def offer(record: FeatureRecord) -> None:
     key = record.key
     name = f"{key.model_id}_{key.source_id}_{key.index}"
     st.html(feature_panels.taking(table.python_line(key), f"/api/feature/{key}"))
+    if "weights" in record.source.has:
+        st.html(similar_panels.rows(key))
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "JSON",
-            lambda: json.dumps(neuronpedia.feature(record), ensure_ascii=False, indent=1),
+            lambda: json.dumps(_whole(record), ensure_ascii=False, indent=1),
             f"{name}.json",
             "application/json",
             key=f"json-{key}",
@@ -35,3 +38,7 @@ def offer(record: FeatureRecord) -> None:
             on_click="ignore",
             help="The tables and examples of this page as rows",
         )
+
+
+def _whole(record: FeatureRecord) -> dict[str, Any]:
+    return neuronpedia.feature(record, said=resources.workbench().words.of(record.key))

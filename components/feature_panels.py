@@ -135,17 +135,9 @@ def side(record: FeatureRecord) -> Html:
     if record.neighbours:
         parts.append(
             card(
-                _features(here, record.neighbours, cosine=False),
+                _features(here, record.neighbours),
                 word("Nearest decoder rows", "neighbours"),
                 word("cosine"),
-            )
-        )
-    if record.correlated_features:
-        parts.append(
-            card(
-                _features(here, record.correlated_features, cosine=True),
-                word("Fires with", "correlated features"),
-                word("correlation"),
             )
         )
     if record.alignment:
@@ -164,12 +156,10 @@ def side(record: FeatureRecord) -> Html:
     return Html(f'<div class="fs-stack">{join(parts)}</div>')
 
 
-def _features(here: FeatureKey, related: Sequence[Related], *, cosine: bool) -> Html:
+def _features(here: FeatureKey, related: Sequence[Related]) -> Html:
     def line(item: Related) -> str:
         key = FeatureKey(here.model_id, here.source_id, item.index)
         about = f"feature {item.index}" + (f": {item.label}" if item.label else "")
-        if cosine and item.cosine is not None:
-            about += f"\ncorrelation {item.value:+.3f}, cosine {item.cosine:+.3f}"
         return (
             f'<a class="fs-rel" href="{esc(links.feature(key))}" data-tip="{esc(about)}"><span>{item.index}</span>'
             f'<span class="l">{esc(item.label) or "<i class=fs-soft>no label</i>"}</span>'

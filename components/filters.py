@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from components import controls, tables
-from core.records import SourceKey
+from components import controls, resources, tables
+from components.search_view import picked_in, short
+from core.records import FeatureKey, SourceKey
 
 LEAST = {"any": 0.0, "0.001 %": 1e-5, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "10 %": 1e-1, "all": 1.0}
 """Steps of the density slider and the fractions they mean."""
@@ -24,6 +25,8 @@ class Asked:
     maximum: float
     active: int
     sort: str
+    picked: tuple[FeatureKey, ...] = ()
+    """Features that were picked; they stay over other filters, orders and pages."""
 
     def view(self) -> dict[str, str]:
         """The filter as URL parameters, for links that keep it."""
@@ -36,6 +39,8 @@ class Asked:
             view["maximum"] = f"{self.maximum:g}"
         if self.active:
             view["active"] = str(self.active)
+        if self.picked:
+            view["picked"] = ",".join(map(short, self.picked))
         return view
 
 
@@ -61,7 +66,13 @@ def draw(key: SourceKey) -> Asked:
             "Active tokens at least", min_value=0, value=0, step=10, key="active", bind="query-params", width=170
         )
     sort = controls.choice("sort", SORTS, "index")
-    return Asked((q or "").strip(), (low or "any", high or "all"), float(maximum or 0), int(active or 0), sort)
+    wrong: list[str] = []
+    source = [resources.workbench().source(key)]
+    picked = picked_in(st.query_params.get("picked", ""), key.model_id, source, wrong)
+    for message in wrong:
+        controls.say(message)
+    bounds = (low or "any", high or "all")
+    return Asked((q or "").strip(), bounds, float(maximum or 0), int(active or 0), sort, picked)
 
 
 def apply(frame: pd.DataFrame, asked: Asked) -> pd.DataFrame:

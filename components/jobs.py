@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from core.errors import WorkbenchError
+from core.errors import NotAvailable, WorkbenchError
 from core.records import Step, Tell
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ class Job(Generic[T]):
 
     def __init__(self, work: Callable[[Tell], T]) -> None:
         self.step: Step | None = None
+        self._stopped = False
         self._work = work
         self._done = threading.Event()
         self._result: T | None = None
@@ -34,6 +35,10 @@ class Job(Generic[T]):
     def wait(self, seconds: float) -> bool:
         """Waits at most so long; whether it is done, well or badly."""
         return self._done.wait(seconds)
+
+    def stop(self) -> None:
+        """Ends it at its next step, for those that end there (`core.records.Tell`)."""
+        self._stopped = True
 
     @property
     def failed(self) -> bool:
@@ -67,3 +72,5 @@ class Job(Generic[T]):
 
     def _tell(self, step: Step) -> None:
         self.step = step
+        if self._stopped:
+            raise NotAvailable("It was stopped.")

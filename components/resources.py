@@ -16,7 +16,11 @@ import yaml
 from components.jobs import Job
 from components.steer_run import Lately, Run
 from core import process
+from core.atlas.near.records import By, ChainRecord, FamilyRecord, SimilarRecord, WiringRecord
+from core.atlas.together.records import FeaturesCompared, Matches, ReadTogether, SourcesCompared, Together
+from core.community.records import Suite, SuiteRun
 from core.errors import Busy, WorkbenchError
+from core.explain.redteam.records import RedTeam
 from core.records import (
     ByTokenRecord,
     Combine,
@@ -189,6 +193,132 @@ def _substitution(key: str, sentence: str, words: tuple[str, ...], stamp: str) -
     return Job(lambda tell: bench.substitute(key, sentence, words, tell=tell))
 
 
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _redteam(
+    key: str, hypothesis: str, share: float, texts: int, seed: int, writer: str, at: str, stamp: str
+) -> Job[RedTeam]:
+    bench = workbench()
+
+    def work(tell: Tell) -> RedTeam:
+        endpoint = bench.words.machines.named(writer, at) if writer else None
+        return bench.words.redteam(
+            key, hypothesis, share=share, texts=texts, seed=seed, endpoint=endpoint, ask=False, tell=tell
+        )
+
+    return Job(work)
+
+
+def redteam(*key: Any) -> Job[RedTeam]:
+    """A hypothesis being tested, or tested before; `key` is `_redteam`'s. A model's texts are those that are kept."""
+    return _begun(_redteam, key)
+
+
+def forget_redteams() -> None:
+    """A model wrote more: what was tested without that is tested again."""
+    _redteam.clear()
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _suite(suite: Suite, build: str) -> Job[SuiteRun]:
+    bench = workbench()
+    return Job(lambda tell: bench.run_suite(suite, tell=tell))
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _similar(
+    key: str, shown: str, by: By, sources: tuple[str, ...], least: float, top: int, stamp: str
+) -> Job[SimilarRecord | ChainRecord | FamilyRecord | WiringRecord]:
+    atlas = workbench().atlas
+    jobs = {
+        "layers": lambda tell: atlas.chain(key, by=by, threshold=least, tell=tell),
+        "family": lambda tell: atlas.family(key, threshold=least, sources=sources, tell=tell),
+        "wiring": lambda tell: atlas.wiring(key, tell=tell),
+    }
+    return Job(jobs.get(shown, lambda tell: atlas.similar(key, by=by, sources=sources, top=top, tell=tell)))
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _together(key: str, window: int, stamp: str) -> Job[Together]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.together(key, window=window))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _compared(sources: tuple[str, ...], threshold: float, stamp: str) -> Job[SourcesCompared]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.compare(sources, threshold=threshold))
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _relating(sources: tuple[str, ...]) -> Job[int]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.relate(sources))
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _matched(a: str, b: str, threshold: float, top: int, offset: int, stamp: str) -> Job[Matches]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.matches(a, b, threshold=threshold, top=top, offset=offset))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _versus(a: str, b: str, stamp: str) -> Job[FeaturesCompared]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.versus(a, b, tell=tell))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _read_both(sources: tuple[str, ...], text: str, stamp: str) -> Job[ReadTogether]:
+    atlas = workbench().atlas
+    return Job(lambda tell: atlas.read(sources, text, tell=tell))
+
+
+def together(*key: Any) -> Job[Together]:
+    """Who fires with a feature, being read from the stores or read before; `key` is `_together`'s."""
+    return _begun(_together, key)
+
+
+def compared(*key: Any) -> Job[SourcesCompared]:
+    """Sources side by side; `key` is `_compared`'s."""
+    return _begun(_compared, key)
+
+
+def forget_compared() -> None:
+    """What was not known of sources is known now."""
+    _compared.clear()
+    _matched.clear()
+
+
+def relating(*key: Any) -> Job[int]:
+    """The making of what comparisons of some sources read; `key` is `_relating`'s."""
+    return _begun(_relating, key)
+
+
+def matched(*key: Any) -> Job[Matches]:
+    """Matched pairs of two sources; `key` is `_matched`'s."""
+    return _begun(_matched, key)
+
+
+def versus(*key: Any) -> Job[FeaturesCompared]:
+    """One feature against another; `key` is `_versus`'s."""
+    return _begun(_versus, key)
+
+
+def read_both(*key: Any) -> Job[ReadTogether]:
+    """One prompt in the codes of several sources; `key` is `_read_both`'s."""
+    return _begun(_read_both, key)
+
+
+def similar(*key: Any) -> Job[SimilarRecord | ChainRecord | FamilyRecord | WiringRecord]:
+    """What is like a feature, being looked for or found before; `key` is `_similar`'s."""
+    return _begun(_similar, key)
+
+
+def suite_run(suite: Suite, build: str) -> Job[SuiteRun]:
+    """A test suite as it is at work, or was run before; `build` tells builds of its source apart."""
+    return _begun(_suite, (suite, build))
+
+
 def tests(*key: Any) -> Job[Tests]:
     """A feature's tests of texts at work, or done before, and what was wrong with some; `key` is `_tests`'s."""
     return _begun(_tests, key)
@@ -261,7 +391,7 @@ def _sharing(ask: SteerAsk, stamp: str) -> Job[SteerRecord]:
     return Job(lambda tell: bench.steer(ask, keep=True, tell=tell))
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=8, scope="session", on_release=Job.stop)
 def _sweep(ask: SteerAsk, stamp: str) -> Job[SweepRecord]:
     bench = workbench()
     return Job(lambda tell: bench.sweep(ask, tell=tell))
@@ -273,5 +403,23 @@ def sharing(ask: SteerAsk, stamp: str) -> Job[SteerRecord]:
 
 
 def sweep(ask: SteerAsk, stamp: str) -> Job[SweepRecord]:
-    """The same prompt at several strengths."""
+    """The same prompt at several strengths, for this visitor, who may stop it."""
     return _begun(_sweep, (ask, stamp))
+
+
+# -- maps: one is made for everybody who asks for it meanwhile ---------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def _maps() -> Lately[Job[Any]]:
+    return Lately(16)
+
+
+def mapping(sources: tuple[str, ...], of: Any, *, begin: bool, anew: bool = False) -> Job[Any] | None:
+    """The making of a map, if it was begun here; `begin` begins it, unless it is at work."""
+    held = _maps().get((sources, of))
+    if begin and (held is None or held.wait(0)):
+        bench = workbench()
+        held = Job(lambda tell: bench.atlas.map(sources, of=of, anew=anew, tell=tell))
+        _maps().put((sources, of), held)
+    return held

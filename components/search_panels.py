@@ -67,14 +67,20 @@ def head(view: View) -> Html:
 
 
 def form(view: View, models: Sequence[ModelRecord], prompts: Mapping[str, Sequence[str]]) -> Html:
-    """The box for a text. A new text keeps the order, the sources and the bounds, and begins with all of its tokens."""
+    """The box for a text. A new text keeps the order, the sources and the bounds, and begins with all of its tokens.
+
+    Sources and picked features are the model's: they go along only if that stays the chosen one.
+    """
     two = view.shown == "contrast"
     kept = view.parameters() | {"text": "", "against": "", "tokens": "", "page": "", "combine": ""}
     kept |= {"view": "contrast"} if two else {}
     if len(models) > 1:
-        kept |= {"model": "", "sources": "", "source": "", "picked": ""}
+        kept["model"] = ""
+    own = {name: Html(f' data-model="{esc(view.model_id)}"') for name in ("sources", "source", "picked")}
     hidden = join(
-        f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}">' for name, value in kept.items() if value
+        f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}"{own.get(name, "")}>'
+        for name, value in kept.items()
+        if value
     )
     which = ""
     if len(models) > 1:
@@ -416,6 +422,9 @@ def _hit(view: View, hit: SearchHit, text: Sequence[Token], *, signed: bool) -> 
     strip = charts.strip(
         text, hit.values, scale(hit), position=hit.position, signed=signed, special=view.bos, tips=True, **cut
     )
+    if hit.dfa is not None:
+        strip = Html(f"{strip}{charts.sources(text, hit.dfa, before=BEFORE if cut else None)}")
+    strip = charts.covered(strip, text)
     reach = scale(hit) if hit.fraction > 0 else 0.0
     numbers = {
         "surprise": (f"{hit.surprise:.2f}", rarity(hit.surprise)),

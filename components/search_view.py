@@ -127,7 +127,7 @@ def read(
         order=word("order", get_args(Order)),
         against=against if shown == "contrast" else "",
         page=_page(query.get("page", ""), wrong),
-        picked=_picked(query.get("picked", ""), model_id, searchable(model_id), wrong),
+        picked=picked_in(query.get("picked", ""), model_id, searchable(model_id), wrong),
     )
     return view, wrong
 
@@ -178,7 +178,7 @@ def _sources(
     return spelled(chosen, records) if all_is_none else tuple(r.key for r in records if r.key in chosen)
 
 
-def _picked(text: str, model_id: str, records: Sequence[SourceRecord], wrong: list[str]) -> tuple[FeatureKey, ...]:
+def picked_in(text: str, model_id: str, records: Sequence[SourceRecord], wrong: list[str]) -> tuple[FeatureKey, ...]:
     """Features by `2-res/78`, `2-res:78` or with their model before it."""
     widths = {record.key.source_id: record.width for record in records}
     found: list[FeatureKey] = []

@@ -15,15 +15,15 @@ def title(text: str, lead: str = "", crumbs: Sequence[str] = (), actions: str = 
     where = (
         f'<nav class="fs-crumbs" aria-label="Where this is">{join(crumbs, "<span>/</span>")}</nav>'
         if crumbs
-        else "<span></span>"
-    )
-    row = (
-        f'<div class="fs-head" style="margin-bottom:10px">{where}<div class="fs-actions">{actions}</div></div>'
-        if crumbs or actions
         else ""
     )
+    ways, name = f'<div class="fs-actions">{actions}</div>', f'<h1 class="fs-title">{esc(text)}</h1>'
+    if crumbs:
+        name = f'<div class="fs-head" style="margin-bottom:10px">{where}{ways}</div>{name}'
+    elif actions:
+        name = f'<div class="fs-head">{name}{ways}</div>'
     about = f'<p class="fs-lead">{esc(lead)}</p>' if lead else ""
-    return Html(f'{row}<h1 class="fs-title">{esc(text)}</h1>{about}')
+    return Html(f"{name}{about}")
 
 
 COPY = '<button class="fs-btn p" type="button" data-copy="">Copy link</button>'
@@ -41,7 +41,7 @@ def jump(near: SourceKey | None, placeholder: str) -> Html:
 
 def featured(record: FeatureRecord, note: str = "") -> Html:
     """A card with a feature's label and its strongest example, which leads to its page."""
-    group = _best(record)
+    group = best(record)
     signed = record.source.signed
     scale = max(abs(record.maximum), abs(record.minimum)) if signed else record.maximum
     strip = (
@@ -55,7 +55,8 @@ def featured(record: FeatureRecord, note: str = "") -> Html:
     )
 
 
-def _best(record: FeatureRecord) -> ExampleGroup | None:
+def best(record: FeatureRecord) -> ExampleGroup | None:
+    """The examples that show it best."""
     kinds = {g.kind: g for g in reversed(record.groups)}
     return kinds.get("diverse") or kinds.get("raw")
 
@@ -115,6 +116,22 @@ def about(record: SourceRecord, densities: Histogram) -> Html:
     shape = charts.histogram(densities, what="features", decades=True)
     parts.append(card(shape, word("Densities of its features", "density histogram"), word("log", "log scale")))
     return Html(f'<div class="fs-stack">{join(parts)}</div>')
+
+
+def downloads(record: SourceRecord) -> Html:
+    """The whole source to take along, for other programs or another workbench."""
+    ways = {
+        "neuronpedia": ("Bulk export", "Neuronpedia’s form: features, activations and explanations as JSON lines"),
+        "parquet": ("Parquet", "Tables with all that is kept here, the activation store too"),
+    }
+    buttons = join(
+        f'<a class="fs-btn" href="/api/export/{esc(record.key)}?format={form}" download data-stay="" '
+        f'data-tip="{esc(about)}">{name}</a>'
+        for form, (name, about) in ways.items()
+    )
+    line = f"python -m core export {record.key} DIR"
+    said = f'<p class="fs-soft fs-fine"><code>{esc(line)}</code></p>'
+    return card(f'<div class="fs-row fs-tight">{buttons}</div>{said}', "Download")
 
 
 def glossary(entries: dict[str, dict[str, str]]) -> Html:

@@ -164,11 +164,12 @@ def sweep_offer(view: View) -> Html:
     )
 
 
-def sweep_waiting(said: str) -> Html:
+def sweep_waiting(view: View, said: str) -> Html:
     """In the place of a sweep while it is written."""
+    stop = f'<a class="fs-pill" data-stay="" href="{esc(view.to(swept=False))}">Stop</a>'
     ghost = '<div class="fs-ghost fs-ghost-row" aria-hidden="true"><i></i><i></i><i></i></div>'
     return card(
-        f'<div class="fs-count" role="status"><span class="fs-wait">{esc(said)}</span></div>{ghost * 5}',
+        f'<div class="fs-count" role="status"><span class="fs-wait">{esc(said)}</span>{stop}</div>{ghost * 5}',
         word("Strength sweep", "strength sweep"),
     )
 

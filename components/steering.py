@@ -18,6 +18,7 @@ from components import (
     controls,
     links,
     resources,
+    saving,
     searching,
     steer_answers,
     steer_panels,
@@ -279,8 +280,20 @@ def _after(view: View, record: SteerRecord) -> None:
     with st.container(key="fs-take"):
         st.html(steer_panels.taking(steered.python_line(view.ask), record.run))
         with st.container(horizontal=True, gap="small"):
+            saving.offer(view.to(), record.ask.prompt or "A chat", address=lambda: _kept(view))
             _file_of("JSON", partial(_json, record), name, "The whole run, in Neuronpedia’s form")
             _file_of("CSV", lambda: steered.steer_csv(record), name, "Every token with its log-probabilities, as rows")
+
+
+def _kept(view: View) -> str:
+    """The address of this run as it was written; what is not kept yet is kept."""
+    if view.run:
+        return links.steer(run=view.run)
+    with st.spinner("Keeping the run…"):
+        job = resources.sharing(view.ask, _stamp(view))
+        while not job.wait(EVERY):
+            pass
+    return links.steer(run=job.result().run)
 
 
 def _json(record: SteerRecord) -> str:
@@ -293,12 +306,17 @@ def _file_of(kind: str, make: Callable[[], str], name: str, about: str) -> None:
 
 
 def _swept(view: View) -> None:
-    """The sweep, or the way to it."""
-    if not view.swept or view.ask.method == "ablate":
+    """The sweep, or the way to it. One that this visitor left, or stopped, ends at its next token."""
+    wanted = view.swept and view.ask.method != "ablate"
+    job = resources.sweep(view.ask, _stamp(view)) if wanted else None
+    before = st.session_state.get("steer-sweep")
+    if before is not None and before is not job:
+        before.stop()
+    st.session_state["steer-sweep"] = job
+    if job is None:
         if offer := steer_panels.sweep_offer(view):
             st.html(offer)
         return
-    job = resources.sweep(view.ask, _stamp(view))
     done = job.wait(AT_ONCE)
     st.fragment(_look_at_sweep, run_every=None if done else EVERY)(view, job, was=done)
 
@@ -312,8 +330,8 @@ def _look_at_sweep(view: View, job: resources.Job[SweepRecord], *, was: bool) ->
 
 def _sweep(view: View, job: resources.Job[SweepRecord]) -> Html:
     if not job.wait(0):
-        waits = job.step is not None and job.step.doing == "waiting"
-        said = steps.words(job.step) if waits else "Writing the same prompt at seven strengths…"
-        return steer_panels.sweep_waiting(said)
+        known = job.step is not None and job.step.doing in ("waiting", "writing")
+        said = steps.words(job.step) if known else "Writing the same prompt at seven strengths…"
+        return steer_panels.sweep_waiting(view, said)
     found = job.outcome()
     return steer_panels.sweep_failed(view, found) if isinstance(found, str) else steer_panels.sweep(view, found)

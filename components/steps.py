@@ -15,6 +15,14 @@ def words(step: Step | None, *, ready: bool = True) -> str:
         return f"Waiting: {step.before:,} {'request is' if step.before == 1 else 'requests are'} before this one…"
     if step.doing == "loading":
         return _loading(step)
+    if step.doing == "embedding":
+        return _embedding(step)
+    if step.doing == "mapping":
+        return f"Making the map: {step.what}…"
+    if step.doing == "writing" and step.what:
+        return f"{step.what} writes: {step.done:,} of {step.of:,} answers…"
+    if step.doing == "writing":
+        return f"Writing at each strength: {step.done:,} of {step.of:,} tokens…"
     sources = "1 source" if step.sources == 1 else f"{step.sources:,} sources"
     done = f" · {step.what} is done" if step.what and step.sources > 1 else ""
     return f"Reading {step.tokens:,} tokens through {sources}…{done}"
@@ -25,6 +33,14 @@ def _loading(step: Step) -> str:
         return f"Loading the model {step.what}…"
     name = SourceKey.parse(step.what).source_id
     return f"Loading {name}, {step.done + 1:,} of {step.of:,} sources…" if step.of > 1 else f"Loading {name}…"
+
+
+def _embedding(step: Step) -> str:
+    if "/" in step.what:
+        return f"Reading the explanations of {SourceKey.parse(step.what).source_id}…"
+    if step.what == "words":
+        return f"Embedding {step.of:,} words of the build’s texts, once: {step.done:,} are done…"
+    return f"Embedding {step.of:,} explanations, once: {step.done:,} are done…"
 
 
 def part(step: Step | None) -> float | None:

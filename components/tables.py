@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from components import links, paging
+from components import links, paging, ticks
 from components.feature_panels import KINDS, hooks, kind, word
 from components.markup import Html, card, esc, join, link, number, percent
+from components.search_view import short
 from core.records import FeatureKey, Figures, ModelRecord, SourceKey, SourceRecord
 
 PAGE = 50
@@ -98,7 +100,7 @@ def model_facts(r: ModelRecord) -> Html:
             (word("vocabulary"), f"{r.d_vocab:,} tokens"),
             (word("context"), f"{r.context:,} tokens"),
             (word("parameters"), f"{r.parameters:,}"),
-            (word("weights"), esc(r.origin)),
+            (word("weights"), esc(r.origin or "not here: it was imported")),
         ]
     )
 
@@ -116,7 +118,7 @@ def source_facts(r: SourceRecord) -> Html:
             (word("prompts"), f"{r.prompts:,} of up to {r.context} tokens"),
             (word("tokens counted"), f"{r.tokens:,}"),
             (word("release"), link(links.release(r.release.name), r.release.name)),
-            (word("weights"), esc(r.origin)),
+            (word("weights"), esc(r.origin if "weights" in r.has else "not here: it was imported")),
             (word("built"), esc(r.built[:10])),
         ]
     )
@@ -159,10 +161,40 @@ def ordered(frame: pd.DataFrame, order: str) -> pd.DataFrame:
     return frame.sort_values([column, "index"], ascending=[not order.startswith("-"), True], kind="stable")
 
 
-def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: Mapping[str, str]) -> Html:
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The features that are picked in a source's table."""
+
+    key: SourceKey
+    view: Mapping[str, str]
+    """The table's, with its order and page."""
+    picked: tuple[FeatureKey, ...]
+
+    def picking(self, key: FeatureKey) -> str:
+        """The address with one more of them, or one less."""
+        left = tuple(one for one in self.picked if one != key)
+        return self._to(left if len(left) < len(self.picked) else (*self.picked, key))
+
+    def clear(self) -> str:
+        """The address without any."""
+        return self._to(())
+
+    def _to(self, picked: Sequence[FeatureKey]) -> str:
+        return links.source(self.key, **{**self.view, "picked": ",".join(map(short, picked))})
+
+
+def features(
+    key: SourceKey,
+    frame: pd.DataFrame,
+    order: str,
+    page: int,
+    view: Mapping[str, str],
+    picked: tuple[FeatureKey, ...] = (),
+) -> Html:
     """A page of a source's features; headings and page numbers are links that keep the rest of the view."""
+    picking = Picked(key, {**view, "sort": order, "page": str(page) if page > 1 else ""}, picked)
     pages = max(1, -(-len(frame) // PAGE))
-    heads = []
+    heads = ['<th class="fs-narrow"></th>']
     promotes = bool(frame["promotes"].any())  # none does where the decoder does not write to the residual stream
     for name, (text, entry, sortable) in COLUMNS.items():
         if name == "promotes" and not promotes:
@@ -179,13 +211,15 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
         heads.append(f'<th class="{" ".join(classes)}"{aria}>{inner}</th>')
     body = []
     for row in frame.iloc[(page - 1) * PAGE : page * PAGE].itertuples():
-        href = esc(links.feature(FeatureKey(key.model_id, key.source_id, int(row.index))))
+        own = FeatureKey(key.model_id, key.source_id, int(row.index))
+        href = esc(links.feature(own))
         name = esc(row.label) or (
             "<span class=fs-soft>never active</span>" if not row.active else "<span class=fs-soft>no label</span>"
         )
         raised = f'<td class="tok fs-hide-narrow">{esc(row.promotes)}</td>' if promotes else ""
         body.append(
-            f'<tr><td class="n" style="text-align:left"><a href="{href}">{row.index}</a></td>'
+            f'<tr><td>{ticks.tick(picking, own, row.label or "no label")}</td>'
+            f'<td class="n" style="text-align:left"><a href="{href}">{row.index}</a></td>'
             f'<td><a class="main" href="{href}">{name}</a></td>'
             f'{raised}<td class="n">{percent(row.density)}</td><td class="n">{number(row.maximum)}</td>'
             f'<td class="n fs-hide-narrow">{int(row.active):,}</td></tr>'
@@ -203,5 +237,7 @@ def features(key: SourceKey, frame: pd.DataFrame, order: str, page: int, view: M
     said = f"{first:,} to {min(first + PAGE - 1, len(frame)):,} of {len(frame):,} features"
     foot = paging.turn(page, pages, to, said)
     return Html(
-        f'<table class="fs-table"><thead><tr>{join(heads)}</tr></thead><tbody>{join(body)}</tbody></table>{foot}'
+        f'<table class="fs-table fs-ticked"><thead><tr>{join(heads)}</tr></thead><tbody>{join(body)}</tbody></table>'
+        f"{foot}"
+        f"{ticks.chosen(picked, picking.clear())}"
     )

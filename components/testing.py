@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from components import resources, steps, token_strip
+from components import links, people, resources, saving, steps, token_strip
 from components.jobs import Job
-from components.markup import card
+from components.markup import card, link
 from components.resources import Tests
 from core.records import FeatureRecord
 
@@ -82,6 +82,10 @@ def _box(record: FeatureRecord, linked: tuple[str, ...], kept: int, field: bool,
         on_run=run,
         on_warm=warm,
     )
+    if field and texts and not at_work and people.kept():
+        with st.container(key="fs-test-ways", horizontal=True, gap="small"):
+            saving.offer(links.feature(record.key, *texts), record.label or str(record.key))
+            st.html(link(links.new_suite(record.key, *texts), "Make a test suite", "fs-btn"))
     if stage and job is not None:
         job.wait(EVERY)
         st.rerun(scope="fragment")

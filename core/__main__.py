@@ -18,8 +18,19 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 
-from core.errors import BadInput, WorkbenchError
+from core.atlas.map import verbs as map_verbs
+from core.atlas.near import verbs as atlas
+from core.atlas.together import verbs as compare_verbs
+from core.atlas.universal import verbs as universal_verbs
+from core.bring import verbs as bring
+from core.bring.progress import written
+from core.errors import BadInput, NotFound, WorkbenchError
+from core.explain.annotation import verbs as annotation
+from core.explain.machine import verbs as machine
+from core.explain.meaning import verbs as meaning
+from core.explain.redteam import verbs as redteam
 from core.interchange import neuronpedia, steering
+from core.interchange.bulk import verbs as bulk
 from core.records import (
     FeatureKey,
     FeatureRecord,
@@ -40,10 +51,13 @@ from core.records import (
     Where,
 )
 from core.settings import Settings
+from core.sources import probe_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
 
 if TYPE_CHECKING:
+    from core.community.carry import Carrier
+    from core.community.records import Suite, SuiteRun
     from core.space import SpaceRecord
 
 Answer = tuple[Any, Callable[[], str]]
@@ -60,13 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        more = ": what is finished is kept, and the same command goes on from there" if asked.run is _build else ""
+        goes_on = asked.run in (_build, machine.explain, machine.score, bulk.import_)
+        more = ": what is finished is kept, and the same command goes on from there" if goes_on else ""
         print(f"\ninterrupted{more}", file=sys.stderr)
         return 130
     if asked.json:
         sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
     else:
-        print(text())
+        if said := text():
+            print(said)
     return int(asked.status)
 
 
@@ -85,7 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("sources", _sources, "every source with its facts")
     build = verb("build", _build, "build the sources that a configuration names; what is complete is left as it is")
     build.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
-    build.add_argument("--engine", choices=["local"], default="local", help="where the work is done")
+    help_ = "who runs the model: this machine, or a Ray cluster (RAY_ADDRESS)"
+    build.add_argument("--engine", choices=["local", "ray"], default="local", help=help_)
+    bring.progress_argument(build)
+    bring.try_arguments(verb("try", bring.try_, "what a configuration's sources do on a few prompts, before a build"))
     feature = verb("feature", _feature, "what is known of one feature")
     feature.add_argument("id", metavar="ID", help="<model>/<source>/<index>")
     test = verb("test", _test, "a feature on texts")
@@ -97,7 +116,44 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("source", metavar="MODEL/SOURCE")
     measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
     measure.add_argument("--tokens", type=int, metavar="N", help="use at most so many tokens")
+    _suite_verb(
+        verb("suite", _suite_list, "test suites: run them, with exit status 1 if a text fails; list them"), common
+    )
+    _community_verb(
+        verb("community", _community_export, "people's things as JSON lines: export them, import them"), common
+    )
     _space_verb(verb("space", _space, "a Hugging Face Space of some sources, as a folder to push"))
+    machine.explain_arguments(verb("explain", machine.explain, "features in words, by a language model; resumes"))
+    machine.score_arguments(verb("score", machine.score, "how far explanations tell where their features are active"))
+    meaning.find_arguments(verb("find", meaning.find, "features by what is said of them, by meaning and by words"))
+    meaning.embed_arguments(verb("embed", meaning.embed, "vectors of all explanations, so that `find` need not wait"))
+    atlas.similar_arguments(verb("similar", atlas.similar, "what is like a feature: by weights, words, activations"))
+    near = verb("near", atlas.near, "tables of nearest rows, so that features' pages need no weights for them")
+    near.add_argument("model", metavar="MODEL")
+    universal_verbs.universal_arguments(
+        verb("universal", universal_verbs.universal, "features that two models have in common, and what chance gives")
+    )
+    map_verbs.arguments(verb("map", map_verbs.map_, "features on a plane, those that are alike near each other"))
+    probe_verbs.arguments(verb("probe", probe_verbs.probe, "a direction that tells two sets of texts apart"))
+    probe_verbs.directions_arguments(
+        verb("directions", probe_verbs.directions, "directions that people brought; with ids, built as a source")
+    )
+    redteam.arguments(verb("redteam", redteam.redteam, "a hypothesis about a feature, tested; exit status 1 if wrong"))
+    compare_verbs.together_arguments(
+        verb("together", compare_verbs.together, "what fires together with a feature, and what never does")
+    )
+    compare_verbs.compare_arguments(
+        verb("compare", compare_verbs.compare, "sources side by side, or one feature against another")
+    )
+    compare_verbs.relate_arguments(
+        verb("relate", compare_verbs.relate, "who fires with whom, of all pairs of sources, from their stores")
+    )
+    bulk.import_arguments(verb("import", bulk.import_, "sources from elsewhere, such as Neuronpedia's export; resumes"))
+    bulk.publish_arguments(verb("publish", bulk.publish, "sources as a dataset for the hub, with a card"))
+    bulk.join_arguments(verb("join", bulk.join, "weights for what was imported without them"))
+    bulk.export_arguments(verb("export", bulk.export, "a source for elsewhere: Neuronpedia's export, Parquet, …"))
+    annotate = verb("annotate", annotation.annotate, "what the data say of each feature, from a source's store")
+    annotate.add_argument("source", metavar="MODEL/SOURCE")
     check = verb("check", _check, "whether built sources are whole: checksums, counts, structure; exit status 1 if not")
     check.add_argument("sources", nargs="*", metavar="MODEL/SOURCE", help="all of them if none is named")
     return parser
@@ -148,6 +204,32 @@ def _steer_verb(steer: argparse.ArgumentParser) -> None:
     steer.add_argument("--sweep", action="store_true", help=f"steered at {times} times the strength")
 
 
+def _suite_verb(suite: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    about = (
+        "Runs test suites. Exit status 0: every text came out as it should; 1: some did not; 2: one could not be run."
+    )
+    jobs = suite.add_subparsers(title="jobs", required=True, metavar="JOB")
+    run = jobs.add_parser("run", parents=[common], help="run suites", description=about)
+    run.add_argument("suites", nargs="+", metavar="FILE|ID", help="as the suite's page exports it, or its id here")
+    run.add_argument("--no-keep", action="store_true", help="leave the run of a suite by its id out of its page")
+    run.set_defaults(run=_suite_run)
+    listed = jobs.add_parser("list", parents=[common], help="the suites that are kept here", description="Lists them.")
+    listed.set_defaults(run=_suite_list)
+
+
+def _community_verb(community: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    jobs = community.add_subparsers(title="jobs", required=True, metavar="JOB")
+    who = "On Supabase both take the project's secret key, SUPABASE_SECRET_KEY; API keys stay behind."
+    out = jobs.add_parser("export", parents=[common], help="everything, or one person's", description=who)
+    out.add_argument("--out", type=Path, metavar="FILE", help="where to; default: standard output")
+    out.add_argument("--person", metavar="NAME", help="only what this person has; default: everybody's")
+    out.set_defaults(run=_community_export)
+    into = jobs.add_parser("import", parents=[common], help="what such a file holds and is not here", description=who)
+    into.add_argument("file", type=Path, metavar="FILE")
+    into.add_argument("--as", dest="person", metavar="NAME", help="whom the file's person is here")
+    into.set_defaults(run=_community_import)
+
+
 def _space_verb(space: argparse.ArgumentParser) -> None:
     space.add_argument("folder", type=Path, metavar="DIR", help="where to write it; not there yet, or empty")
     space.add_argument(
@@ -192,8 +274,9 @@ def _hooks(source: SourceRecord) -> str:
 
 
 def _build(workbench: Workbench, asked: argparse.Namespace) -> Answer:
-    with closing(Bar()) as bar:
-        report = workbench.build(asked.config, bar)
+    with closing(Bar()) as bar, written(asked.progress, bar) as progress:
+        report = workbench.build(asked.config, progress, asked.engine)
+        progress.answer = {"built": [*map(str, (one.key for one in report.sources)), *map(str, report.skipped)]}
     answer = {
         "sources": [neuronpedia.catalog_entry(source) for source in report.sources],
         "skipped": [str(key) for key in report.skipped],
@@ -211,7 +294,7 @@ def _build(workbench: Workbench, asked: argparse.Namespace) -> Answer:
 
 def _feature(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     record = workbench.feature(asked.id)
-    return neuronpedia.feature(record), lambda: _feature_text(record)
+    return neuronpedia.feature(record, said=workbench.words.of(record.key)), lambda: _feature_text(record)
 
 
 def _feature_text(record: FeatureRecord) -> str:
@@ -433,6 +516,146 @@ def _space_text(made: SpaceRecord) -> str:
     if sdk == "gradio":
         lines += ["To try it here:", f"  cd {shlex.quote(str(made.folder))} && python app.py"]
     return "\n".join(lines)
+
+
+def _suite_list(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    people = workbench.community.people()
+    own = people.suites.mine() if people.me else ()
+    found = {suite.id: suite for suite in (*own, *people.suites.newest(limit=1000))}.values()
+    answer = {
+        "suites": [
+            {
+                "id": s.id, "name": s.name, "feature": str(s.feature), "owner": s.owner_name, "texts": len(s.cases),
+                "threshold": s.threshold, "visibility": s.visibility,
+                "last": None if s.last is None else asdict(s.last),
+            }
+            for s in found
+        ]
+    }  # fmt: skip
+    rows = [(s.id, s.name, str(s.feature), len(s.cases), *_last(s)) for s in found]
+    header = ("id", "name", "feature", "texts", "passed", "last run")
+    return answer, lambda: table(header, rows) if rows else "There are no test suites here."
+
+
+def _last(suite: Suite) -> tuple[str, str]:
+    if suite.last is None:
+        return "-", "-"
+    passed, of = suite.last.passed, suite.last.passed + suite.last.failed
+    return f"{passed} of {of}", suite.last.made[:16].replace("T", " ")
+
+
+def _suite_run(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    """Every suite is run, whatever becomes of those before it; the worst of them is the exit status."""
+    from core.interchange import suites as suites_file  # brings SQLAlchemy, which takes a quarter of a second
+
+    answers: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for name in asked.suites:
+        try:
+            suites = _suites_of(workbench, name)
+        except WorkbenchError as error:
+            suites = ()
+            _suite_failed(asked, answers, texts, name, error)
+        for suite in suites:
+            try:
+                run = _run_and_keep(workbench, suite, keep=not asked.no_keep)
+            except WorkbenchError as error:
+                _suite_failed(asked, answers, texts, suite.name, error)
+                continue
+            asked.status = max(asked.status, 1 if run.failed else 0)
+            changed = suite.last is not None and suite.last.build != run.build
+            answers.append(suites_file.answer(suite, run) | {"changed": changed})
+            texts.append(_suite_text(suite, run, changed=changed))
+    return {"ok": asked.status == 0, "suites": answers}, lambda: "\n\n".join(texts)
+
+
+def _suite_failed(
+    asked: argparse.Namespace, answers: list[dict[str, Any]], texts: list[str], name: str, error: WorkbenchError
+) -> None:
+    asked.status = 2
+    answers.append({"name": name, "ok": False, "error": str(error)})
+    texts.append(f"{visible(name)}  cannot be run")
+    print(f"error: {visible(name)}: {visible(str(error))}", file=sys.stderr)
+
+
+def _suites_of(workbench: Workbench, name: str) -> tuple[Suite, ...]:
+    """By an id, or from a file."""
+    from core.interchange import suites as suites_file
+
+    path = Path(name)
+    try:
+        if path.is_file():
+            return suites_file.read(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if "/" in name or "." in name:
+        raise NotFound("There is no such file.")
+    return (workbench.community.people().suites.get(name),)
+
+
+def _run_and_keep(workbench: Workbench, suite: Suite, *, keep: bool) -> SuiteRun:
+    with closing(Bar()) as bar:
+        run = workbench.run_suite(suite, tell=lambda step: bar(f"running {suite.name}", step.done, step.of or 1))
+    people = workbench.community.people()
+    if keep and suite.id and people.me is not None and people.me.id == suite.owner:
+        try:
+            people.suites.keep(run)
+        except WorkbenchError as error:  # the verdict stands all the same
+            print(f"not kept: {visible(str(error))}", file=sys.stderr)
+    return run
+
+
+def _suite_text(suite: Suite, run: SuiteRun, *, changed: bool) -> str:
+    """What failed first, each with how far it is from the threshold."""
+    rows = [
+        ("pass" if one.passed else "FAIL", "fires" if one.case.fires else "silent",
+         "-" if one.value is None else one.value, "-" if one.value is None else one.value - run.threshold,
+         one.why or one.case.text)
+        for one in sorted(run.results, key=lambda one: one.passed)
+    ]  # fmt: skip
+    lines = [
+        f"{visible(suite.name)}  {suite.feature}  fires above {run.threshold:.4g}  build {run.build}",
+        table(("", "should", "value", "margin", "text"), rows),
+        f"{run.passed} passed, {run.failed} failed",
+    ]
+    if changed and suite.last is not None:
+        lines.append(f"The source is another than at the last run, in which {suite.last.passed} passed.")
+    return "\n".join(lines)
+
+
+def _community_export(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    from core.community import carry
+
+    if asked.json and asked.out is None:
+        raise BadInput("The export is JSON lines by itself: leave out --json, or name a file with --out.")
+    lines = _carrier(workbench).export(asked.person)
+    if asked.out is None:
+        sys.stdout.buffer.write(b"".join(lines))
+        return {}, lambda: ""
+    carry.write(asked.out, lines)
+    return {"file": str(asked.out), "rows": len(lines) - 2}, lambda: f"{asked.out}: {len(lines) - 2:,} rows"
+
+
+def _community_import(workbench: Workbench, asked: argparse.Namespace) -> Answer:
+    done = _carrier(workbench).load(asked.file, asked.person)
+    answer = {"new": done.new, "there": done.there, "left_out": done.left_out}
+
+    def text() -> str:
+        rows = [(name.replace("_", " "), count) for name, count in done.new.items()]
+        parts = [table(("new", "rows"), rows)] if rows else ["Nothing new."]
+        if done.there:
+            parts.append(f"{done.there:,} were here already.")
+        if done.left_out:
+            parts.append(f"{done.left_out:,} are left out: the list or comment that they are on is not here.")
+        return "\n".join(parts)
+
+    return answer, text
+
+
+def _carrier(workbench: Workbench) -> Carrier:
+    from core.community.carry import Carrier
+
+    return Carrier(workbench.community.community, workbench.settings.supabase_secret_key.get_secret_value())
 
 
 def _check(workbench: Workbench, asked: argparse.Namespace) -> Answer:

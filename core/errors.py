@@ -29,6 +29,24 @@ class NotAvailable(WorkbenchError):
     status = 409
 
 
+class NotSignedIn(WorkbenchError):
+    """It needs a person, and nobody is signed in."""
+
+    status = 401
+
+
+class NotAllowed(WorkbenchError):
+    """Who asks may not do it."""
+
+    status = 403
+
+
+class Conflict(WorkbenchError):
+    """It is taken, or is there already."""
+
+    status = 409
+
+
 class BadConfig(WorkbenchError):
     """A configuration file names something that is not there or does not fit."""
 
@@ -43,3 +61,7 @@ class Busy(WorkbenchError):
     """It could be done, but not now: others are before it, or memory is short."""
 
     status = 503
+
+
+class Unreachable(Busy):
+    """What keeps people's things does not answer; all else goes on."""

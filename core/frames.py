@@ -4,7 +4,8 @@ A source, model or release is a row. A feature is a row for each of its examples
 `.explode(["tokens", "values"])` gives a row a token. A search is a row a hit, with the same two lists. A test is a row
 a token, features by token are a row a token and feature, all activations of a source a row a value. Two texts side by
 side are a row a feature, a substitution scan is a row a word. A steering run is a row a generated token of either text,
-a sweep a row a strength, a direction a row. Costs a walk over the records.
+a sweep a row a strength, a direction a row, a search among explanations a row an explanation, red-teaming a row a text,
+what is like a feature a row a feature, a decoder or encoder row a row a coordinate. Costs a walk over the records.
 """
 
 from __future__ import annotations
@@ -13,10 +14,23 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.atlas.near.records import (
+    ChainRecord,
+    FamilyRecord,
+    GlanceRecord,
+    RowRecord,
+    SimilarRecord,
+    WiringRecord,
+)
+from core.atlas.together.records import Near
+from core.atlas.universal.records import Match, MatchesRecord, PairRecord, UniversalRecord
+from core.explain.records import MeaningHit, MeaningRecord
+from core.explain.redteam.records import RedTeam
 from core.records import (
     ActivationsRecord,
     ByTokenRecord,
     ContrastRecord,
+    DfaRecord,
     Example,
     FeatureRecord,
     ModelRecord,
@@ -30,6 +44,7 @@ from core.records import (
     TestRecord,
     VectorRecord,
 )
+from core.sources.probe_records import ProbeRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,10 +211,110 @@ def _vector_rows(record: VectorRecord, number: int) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
 
 
+def _meant_rows(hit: MeaningHit, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "feature": str(hit.key), "explanation": hit.text, "found": hit.score, "similarity": hit.similarity,
+        "words": hit.words, "matched": list(hit.matched), "origin": hit.origin, "method": hit.method,
+        "model": hit.model, "author": hit.author, "score": hit.trust, "scorer": hit.scorer, "density": hit.density,
+        "id": hit.id,
+    }  # fmt: skip
+
+
+def _meaning_rows(record: MeaningRecord, number: int) -> Iterator[dict[str, Any]]:
+    for rank, hit in enumerate(record.hits, record.offset + 1):
+        (row,) = _meant_rows(hit, number)
+        yield {"query": record.query, "rank": rank} | row
+
+
+def _case_rows(record: RedTeam, number: int) -> Iterator[dict[str, Any]]:
+    for case in record.cases:
+        yield {
+            "feature": str(record.key), "text": case.text, "expected": case.expected, "fired": case.fired,
+            "right": case.right, "value": case.value, "surprise": case.surprise, "maker": case.maker, "why": case.why,
+            "phrase": case.phrase, "role": case.role, "tokens": [token.text for token in case.tokens],
+            "values": list(case.values),
+        }  # fmt: skip
+
+
+def _match_rows(record: Match, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "feature": str(record.of), "match": str(record.feature), "correlation": record.value, "bound": record.bound,
+        "p": record.p, "universal": record.universal, "mutual": record.mutual, "token": record.token.text,
+        "token_correlation": record.token_value,
+    }  # fmt: skip
+
+
+def _matches_rows(record: MatchesRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.matches:
+        yield from _match_rows(one, number)
+
+
+def _pair_rows(record: PairRecord, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "source": str(record.key), "other": str(record.other), "compared": record.compared, "share": record.share,
+        "expected": record.expected, "better_than_token": record.better_than_token, "mutual": record.mutual,
+        "median": record.median, "chance": record.chance,
+    }  # fmt: skip
+
+
+def _universal_rows(record: UniversalRecord, number: int) -> Iterator[dict[str, Any]]:
+    for pair in record.pairs:
+        yield from _pair_rows(pair, number)
+
+
+def _like_rows(
+    record: SimilarRecord | ChainRecord | FamilyRecord | WiringRecord, number: int
+) -> Iterator[dict[str, Any]]:
+    from core.interchange import similar
+
+    for part, one, weight, adds in similar.rows(record):
+        yield {
+            "of": str(record.key), "part": part, "feature": str(one.feature), "value": one.value, "weight": weight,
+            "adds": adds, "label": one.label, "density": one.density,
+        }  # fmt: skip
+
+
+def _glance_rows(record: GlanceRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.hits:
+        yield {"of": str(record.key), "feature": str(one.feature), "value": one.value, "label": one.label}
+
+
+def _near_rows(record: Near, number: int) -> Iterator[dict[str, Any]]:
+    yield {"feature": str(record.feature), "value": record.value}
+
+
+def _weight_rows(record: RowRecord, number: int) -> Iterator[dict[str, Any]]:
+    for n, value in enumerate(record.values):
+        yield {"feature": str(record.key), "row": record.side, "hook": record.hook, "coordinate": n, "value": value}
+
+
+def _probe_rows(record: ProbeRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.texts:
+        yield {
+            "probe": str(record.key), "label": record.label, "auc": record.auc.value,
+            "shuffled_auc": record.control.value, "positive": one.positive, "held_out": one.score, "right": one.right,
+            "text": one.text,
+        }  # fmt: skip
+
+
+def _source_token_rows(record: DfaRecord, number: int) -> Iterator[dict[str, Any]]:
+    for position, token in enumerate(record.tokens[: record.dfa.target + 1]):
+        yield {
+            "feature": str(record.key), "target": record.dfa.target, "position": position, "token": token.text,
+            "gave": record.dfa.values[position],
+            **{f"head_{n}": row[position] for n, row in enumerate(record.dfa.by_head)},
+        }  # fmt: skip
+
+
 _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
     FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
     ByTokenRecord: _by_token_rows, ActivationsRecord: _value_rows,
     ContrastRecord: _contrast_rows, SubstitutionRecord: _filling_rows,
     SteerRecord: _written_rows, SweepRecord: _sweep_rows, VectorRecord: _vector_rows,
+    MeaningHit: _meant_rows, MeaningRecord: _meaning_rows, RedTeam: _case_rows,
+    SimilarRecord: _like_rows, ChainRecord: _like_rows, FamilyRecord: _like_rows, WiringRecord: _like_rows,
+    ProbeRecord: _probe_rows, DfaRecord: _source_token_rows,
+    GlanceRecord: _glance_rows, Near: _near_rows, RowRecord: _weight_rows,
+    Match: _match_rows, MatchesRecord: _matches_rows, PairRecord: _pair_rows, UniversalRecord: _universal_rows,
 }  # fmt: skip

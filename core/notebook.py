@@ -11,9 +11,12 @@ that they are about.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 from core import frames
+from core.explain.records import MeaningHit, MeaningRecord
+from core.explain.redteam.records import RedTeam
 from core.records import (
     ByTokenRecord,
     Contrast,
@@ -38,6 +41,8 @@ from core.records import (
 from core.terminal import visible
 
 EXAMPLES, LOGITS = 8, 8
+SURPRISING = 12
+"""Texts of a hypothesis that are drawn."""
 ROWS = 200
 """Lines of a plain table."""
 BEFORE, AFTER = 24, 12
@@ -81,6 +86,10 @@ def to_html(records: Sequence[object]) -> str:
         return _page("".join(_run(record) for record in records if isinstance(record, SteerRecord)))
     if isinstance(first, SweepRecord):
         return _page("".join(_sweep(record) for record in records if isinstance(record, SweepRecord)))
+    if isinstance(first, RedTeam):
+        return _page("".join(_redteam(record) for record in records if isinstance(record, RedTeam)))
+    if isinstance(first, MeaningRecord):
+        return _page("".join(_meaning(record) for record in records if isinstance(record, MeaningRecord)))
     rows = [row for n, record in enumerate(records) for row in frames.rows(record, n)]
     if isinstance(first, VectorRecord):
         rows = [{name: value for name, value in row.items() if name != "values"} for row in rows]
@@ -230,6 +239,53 @@ def _search(record: SearchRecord) -> str:
     body = _table(header, rows) if rows else f"<div>{_soft('No feature that was looked at is active.')}</div>"
     left = _left_out(record.left_out)
     return f'<div style="margin:4px 0 14px"><div>{_soft(f"{record.model_id}: {head}")}</div>{body}{left}</div>'
+
+
+def _meaning(record: MeaningRecord) -> str:
+    """The query, and a row an explanation: the words that it shares with the query are bold."""
+    by = f" by {record.embedder} and words" if record.embedder else " by words"
+    said = _soft(f"{len(record.hits):,} of {record.total:,} explanations{by}")
+    rows = [
+        [
+            f"{_bold(hit)}<br>{_soft(hit.key)}", "" if hit.similarity is None else f"{hit.similarity:.2f}",
+            f"{hit.words:.0%}", "" if hit.trust is None else f"{hit.trust:.2f}", f"{hit.density:.3%}",
+        ]
+        for hit in record.hits
+    ]  # fmt: skip
+    header = [("explanation", False), ("similarity", True), ("words", True), ("score", True), ("density", True)]
+    return f'<div style="margin:4px 0 14px"><b>{_esc(record.query)}</b> {said}{_table(header, rows)}</div>'
+
+
+def _redteam(record: RedTeam) -> str:
+    """The verdict with its confusion table, and the texts that came out otherwise than the hypothesis says."""
+    rows = [
+        [label, f"{fired}", f"{silent}"]
+        for label, (fired, silent) in zip(("should fire", "should not"), record.table, strict=True)
+    ]
+    counts = _table([("", False), ("fired", True), ("silent", True)], rows)
+    signed = any(value < 0 for case in record.cases for value in case.values)
+    hues = (RISING if signed else ACTIVE, FALLING)
+    found = []
+    for case in record.surprising[:SURPRISING]:
+        strip = _strip(case.tokens, case.values, record.maximum, hues, 0, case.position)
+        said = "fired" if case.fired else "silent"
+        text = f'<div style="{_STRIP}">{strip}</div>{_soft(case.why)}'
+        found.append([f"{case.value or 0:.4g}", said, text])
+    header = [("value", True), ("it", False), ("otherwise than the hypothesis says", False)]
+    more = len(record.surprising) - len(found)
+    return (
+        f'<div style="margin:4px 0 14px"><b>{_esc(record.hypothesis.sentence)}</b> {_soft(record.key)}'
+        f"<div>{_esc(record.line)}</div>{counts}{_table(header, found) if found else ''}"
+        f"{_soft(f'{more:,} more; to_pandas() has all') if more else ''}</div>"
+    )
+
+
+def _bold(hit: MeaningHit) -> str:
+    if not hit.matched:
+        return _esc(hit.text)
+    pattern = rf"(?<!\w)({'|'.join(map(re.escape, hit.matched))})(?!\w)"
+    parts = re.split(pattern, hit.text)  # every other part is one of the words
+    return "".join(f"<b>{_esc(part)}</b>" if n % 2 else _esc(part) for n, part in enumerate(parts))
 
 
 def _left_out(sources: Sequence[LeftOut]) -> str:

@@ -317,6 +317,22 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """Where the value of a feature on attention heads came from (direct feature attribution, core.techniques.dfa)."""
+
+    target: int
+    """The token whose value it is."""
+    values: tuple[float, ...]
+    """What each token gave, up to `target` at least; missing ones gave nothing."""
+    heads: tuple[float, ...]
+    """The same sum, by head."""
+    bias: float
+    """What no token gave: the sum of `values` and this is the feature's pre-activation at `target`."""
+    by_head: tuple[tuple[float, ...], ...] = ()
+    """[heads][tokens], whose sums `heads` and `values` are; empty where only these are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One prompt of the build and the feature's values on it."""
 
@@ -338,6 +354,8 @@ class Example:
     """Prompts whose context is near-identical to this one, itself included; exact over the whole build."""
     members: tuple[Member, ...] = ()
     """Some of the folded prompts, strongest first, without this one."""
+    dfa: Attribution | None = None
+    """Where the value at `position` came from, for a source on attention heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,11 +435,30 @@ class TestRecord(Shown):
     """Where the maximum is; None if no token is active."""
     bos: bool = False
     """Whether the first token is the model's BOS, put before the text."""
+    dfa: Attribution | None = None
+    """Where the value at `position` came from, for a source on attention heads."""
 
     __test__ = False  # the name is not pytest's
 
     def __repr__(self) -> str:
         return f"TestRecord({self.key}, {self.text!r}, maximum={self.maximum:.4g}, position={self.position})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DfaRecord(Shown):
+    """Where a feature's value at one token of a text came from."""
+
+    key: FeatureKey
+    text: str
+    tokens: tuple[Token, ...]
+    """BOS included, if the model has one."""
+    bos: bool
+    value: float
+    """The feature's value at the target token; 0 where it is not active."""
+    dfa: Attribution
+
+    def __repr__(self) -> str:
+        return f"DfaRecord({self.key}, {self.text!r}, target={self.dfa.target}, value={self.value:.4g})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -449,6 +486,8 @@ class SearchHit(Shown):
     promotes: str
     own: bool
     """Whether its name's first token is the token that it is strongest on here."""
+    dfa: Attribution | None = None
+    """Where the value at `position` came from, for a source on attention heads."""
 
     def __repr__(self) -> str:
         return f"SearchHit({self.key}, {self.label!r}, maximum={self.maximum:.4g}, position={self.position})"
@@ -901,13 +940,14 @@ class FeatureRow:
 class Step:
     """How far a request is that runs a model."""
 
-    doing: Literal["waiting", "loading", "reading"]
+    doing: Literal["waiting", "loading", "reading", "embedding", "writing", "mapping"]
     before: int = 0
     """Waiting: requests that are to be done before it, besides those at work."""
     what: str = ""
-    """Loading: the model or source. Reading: the source that is done; empty before the first."""
+    """Loading: the model or source. Reading: the source that is done; empty before the first. Mapping: what of it."""
     done: int = 0
-    """Of the sources that are to be loaded, or of the texts times sources that are to be read."""
+    """Of the sources to be loaded, the texts times sources to be read, the explanations to be embedded, or the
+    tokens to be written."""
     of: int = 0
     tokens: int = 0
     """Reading: of all its texts."""
@@ -916,7 +956,10 @@ class Step:
 
 
 Tell = Callable[[Step], None]
-"""Is told each step; must return at once, since it may be called by whoever reads for several requests together."""
+"""Is told each step; must return at once, since it may be called by whoever reads for several requests together.
+
+Raising in it ends work that only its own request waits for: one that waits its turn, or that writes.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """One typed settings object, from the environment and nothing else.
 
-Every variable begins with `FEATURESCOPE_`, but `PORT` and `HOST`, which servers agree on, and `FRAME_ANCESTORS`, which
-is called as what it sets. Secrets are read here and never logged.
+Every variable begins with `FEATURESCOPE_`, but `PORT` and `HOST`, which servers agree on, `FRAME_ANCESTORS`, which is
+called as what it sets, and `SUPABASE_*`, as Supabase's own tools call them. Secrets are read here and never logged.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.community import limits
 
 HERE = Path(__file__).resolve().parent.parent
 _ORIGIN = re.compile(r"\*|https?://(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::\d{1,5})?", re.I)
@@ -75,6 +78,63 @@ class Settings(BaseSettings):
     max_characters: int = Field(10_000, ge=1)
     """Characters of one text at most; the model's context bounds its tokens."""
 
+    embedder: str = Field("all-MiniLM-L6-v2", min_length=1)
+    """What makes vectors of explanations and queries: the sentence model of this machine, or another's name at
+    `embedder_url`, such as `text-embedding-3-large`, which then gets every explanation."""
+    embedder_url: str = "https://api.openai.com/v1"
+    """An endpoint that speaks OpenAI's, where `embedder` is not this machine's."""
+    embedder_key: SecretStr = SecretStr("")
+    """Its key."""
+    embedder_dimensions: int = Field(256, ge=0)
+    """Numbers of a vector that it is asked for; 0 leaves them to it."""
+
+    llm: str = ""
+    """The language model that explains and judges unless another is named, as its endpoint calls it."""
+    llm_url: str = "https://api.openai.com/v1"
+    """Where it answers: an endpoint that speaks OpenAI's chat completions (hosted, Ollama, vLLM, llama.cpp)."""
+    llm_key: SecretStr = SecretStr("")
+    """The server's key there. Who works at the server's own machine may use it; others only where `llm_for_all`."""
+    llm_for_all: bool = False
+    """Whether people who sign in to a shared server may ask the model with the server's key, at its cost."""
+    llm_a_day: int = Field(40, ge=0)
+    """How many explanations and scores one of them may have of it in a day."""
+
+    score_people: bool = True
+    """Whether a server scores in the background what people write: by embedding; and by its own model (`llm`), within
+    half of each person's `llm_a_day`, where `llm_for_all` is set or the model runs on a one person's own machine."""
+
+    engine: str = ""
+    """Another server that has the weights and runs the models for this one (core.remote), such as
+    `http://engine.internal:8501`; empty: this one runs them."""
+    engine_key: SecretStr = SecretStr("")
+    """What both know: with it a server answers as an engine, and asks one."""
+    engine_speaks: Literal["featurescope", "neuronpedia"] = "featurescope"
+    """Whose protocol the engine speaks: another instance's, or that of Neuronpedia's inference server."""
+
+    administrators: str = ""
+    """Who may add sources by page and API: ids of people who sign in, with commas between, or `*` for everybody who
+    reaches the server. Empty: the one person of a workbench that only its own machine reaches."""
+    incoming: str = ""
+    """Folders, with `:` between, below which sources may be added from, besides `incoming/` in the data root."""
+
+    people: Literal["auto", "shared", "none"] = "auto"
+    """People's things (stars, lists, comments, suites): where they can be kept; only in Supabase, for a server that
+    strangers reach and that has none perhaps; or nowhere."""
+    person: str = "you"
+    """What the one person of a workbench without Supabase is called."""
+    supabase_url: str = Field("", validation_alias="SUPABASE_URL")
+    """Of the Supabase project that keeps people's things; without one they are kept on this machine."""
+    supabase_key: SecretStr = Field(SecretStr(""), validation_alias="SUPABASE_KEY")
+    """The project's publishable key."""
+    supabase_secret_key: SecretStr = Field(SecretStr(""), validation_alias="SUPABASE_SECRET_KEY")
+    """The project's secret key: only needed for API keys and for a server's export and import."""
+    sign_in: str = "password,link"
+    """Ways to sign in, with commas between: password, link (by mail), github, google, as the project has them."""
+    address: str = ""
+    """Where people reach this server, such as `https://features.example.org`, for links in mails; empty: as asked."""
+    framed: bool = False
+    """Whether the whole workbench lives in another site's frame, as in a Space: its cookie then has to be told so."""
+
     @field_validator("demo", mode="before")
     @classmethod
     def _empty_means_none(cls, value: object) -> object:
@@ -99,6 +159,14 @@ class Settings(BaseSettings):
                 )
         return " ".join(value.split())
 
+    @field_validator("person")
+    @classmethod
+    def _name_of_a_person(cls, value: str) -> str:
+        """It stands in addresses."""
+        if not limits.NAME.fullmatch(value):
+            raise ValueError(f"“{value[:40]}” cannot be a name: 2 to 32 letters, digits, “.”, “_” or “-”.")
+        return value
+
     def memory(self) -> int:
         """Bytes that models and sources may take together."""
         return self.memory_mb * 2**20 or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -106,6 +174,10 @@ class Settings(BaseSettings):
     def web_origins(self) -> tuple[str, ...]:
         """`origins` as a list."""
         return tuple(part.strip() for part in self.origins.split(",") if part.strip())
+
+    def administrator_ids(self) -> frozenset[str]:
+        """`administrators` as a set."""
+        return frozenset(part.strip().lower() for part in self.administrators.split(",") if part.strip())
 
     def roots(self) -> tuple[Path, ...]:
         """Data roots, the writable one first: it wins where both hold the same source."""

@@ -67,7 +67,24 @@ class Steerer:
     def runs(self, ask: SteerAsk, *, keep: bool, tell: Tell | None) -> Generator[SteerRecord]:
         """The record of a run as it grows; see `Workbench.steering`."""
         check(ask, self._bench.settings)
+        if self._is_elsewhere(ask):
+            return detached(lambda gone: self._asked(ask, keep, gone))
         return detached(lambda gone: self._runs(ask, keep, _while_heard(tell, gone)))
+
+    def _is_elsewhere(self, ask: SteerAsk) -> bool:
+        """Whether an engine elsewhere runs it: not where directions take part that only this server has."""
+        keys = [*(push.key for push in ask.pushes), *ask.watch]
+        return self._bench.engine is not None and not any(map(is_vector_key, keys))
+
+    def _asked(self, ask: SteerAsk, keep: bool, gone: Gone) -> Iterator[SteerRecord]:
+        """A run of the engine; what is to be kept is kept here too, where its link leads."""
+        assert self._bench.engine is not None
+        for record in self._bench.engine.steer(ask, keep=keep):
+            if gone():
+                return
+            if keep and record.done:
+                self._kept.keep_run(record)
+            yield record
 
     def _runs(self, ask: SteerAsk, keep: bool, tell: Tell) -> Iterator[SteerRecord]:
         try:
@@ -110,6 +127,9 @@ class Steerer:
         """See `Workbench.sweep`."""
         check(ask, self._bench.settings)
         check_factors(factors)
+        if self._is_elsewhere(ask):
+            assert self._bench.engine is not None
+            return self._bench.engine.sweep(ask, factors)
         try:
             return self._sweep(ask, factors, tell)
         except Exception as error:
@@ -126,7 +146,7 @@ class Steerer:
             model = stack.enter_context(slot.held())
             parts, pushes = self._parts(ask.pushes, stack)
             stack.enter_context(self.line.place(self._bench.settings.patience, tell))
-            return sweep(ask, factors, model, slot.lock, parts, pushes)
+            return sweep(ask, factors, model, slot.lock, parts, pushes, tell)
 
     # -- directions ----------------------------------------------------------------------------------------------------
 
@@ -146,14 +166,18 @@ class Steerer:
             raise BadInput("The strength is no finite number.")
         if features:
             hook, values = self._sum(model_id, features)
+        record = self.made(model_id, hook, values, label, strength)
+        self._kept.keep_vector(record)
+        return record
+
+    def made(self, model_id: str, hook: str, values: Sequence[float], label: str, strength: float) -> VectorRecord:
+        """A direction that is not kept yet; raises what `new_vector` does."""
         self._check_vector(model_id, hook, values)
-        record = VectorRecord(
-            key=vector_key(model_id, hook, values), label=label.strip() or "a direction", hook=hook,
+        return VectorRecord(
+            key=vector_key(model_id, hook, values), label=label.strip()[:LABEL] or "a direction", hook=hook,
             values=tuple(np.asarray(values, np.float32).tolist()), strength=strength,
             made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
-        self._kept.keep_vector(record)
-        return record
 
     def _sum(self, model_id: str, features: Sequence[Push]) -> tuple[str, list[float]]:
         """(hook, numbers) of a weighted sum of decoder rows."""
@@ -199,7 +223,7 @@ class Steerer:
 
         slot = self._bench._model_slot(vector.key.model_id)
         with slot.held():
-            model, rows = self._bench._tokens(vector.key.model_id, texts, tell)
+            model, rows = self._bench._tokens_here(vector.key.model_id, texts, tell)
             source, codes = direction(vector, self._bench.settings.device), []
             for ids in rows:
                 with slot.lock:

@@ -6,6 +6,7 @@ it on first need and keep model and weights in the process (`core.models.pool`).
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -18,18 +19,20 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from core.attributor import Attributor
 from core.catalog.catalog import Catalog, Entry
 from core.catalog.manifest import ModelManifest, ModelSpec
 from core.catalog.resolve import resolve
 from core.errors import BadData, BadInput, NotAvailable, NotFound, WorkbenchError
 from core.models.pool import Pool, Slot
-from core.models.vocabulary import Vocabulary
+from core.models.vocabulary import Reads, Vocabulary
 from core.records import (
     ActivationsRecord,
     BuildReport,
     ByTokenRecord,
     Combine,
     ContrastRecord,
+    DfaRecord,
     FeatureKey,
     FeatureRecord,
     Figures,
@@ -64,11 +67,22 @@ from core.store.record import feature_record, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.atlas.door import Atlas
+    from core.bring.door import Bring
+    from core.build.config import BuildConfig
+    from core.build.run import Where
+    from core.community.door import Door
     from core.community.local import Local
+    from core.community.records import Suite, SuiteRun
+    from core.explain.door import Words
+    from core.interchange.bulk.door import Exchange
     from core.models.cache import Cache
     from core.models.loading import LoadedModel
+    from core.prober import Prober
+    from core.remote.engine import Engine
     from core.sources.codes import Codes
     from core.sources.encode import Encoder
+    from core.sources.probe_records import ProbeRecord
     from core.store.check import CheckReport
     from core.techniques.reading import Found, Lost, Reader
     from core.techniques.search import Facts
@@ -91,6 +105,7 @@ class Workbench:
         self._open = OpenSources()
         self._pool = Pool(self.settings.memory())
         self._steerer = Steerer(self)
+        self._attributor = Attributor(self)
         self._cache: Cache | None = None
         self._readers: dict[str, tuple[Slot[LoadedModel], Reader]] = {}
         self._facts: dict[SourceKey, tuple[SourceData, Facts]] = {}
@@ -139,8 +154,9 @@ class Workbench:
         """Everything about one feature, as its page shows it."""
         key = _feature(key)
         entry = self.catalog.entry(key.source)
-        data, vocabulary = self._open.get(entry.folder), self._vocabulary(key.model_id)
-        return feature_record(key, entry.record, data, vocabulary, bos=self._has_bos(key.model_id))
+        data, vocabulary = self._open.get(entry.folder), self._vocabulary_of(entry)
+        bos = self._has_bos(key.model_id) and not entry.imported
+        return feature_record(key, entry.record, data, vocabulary, bos=bos)
 
     def features(self, key: SourceKey | str) -> pd.DataFrame:
         """Table of a source: index, density, maximum, active, label, promotes; one row a feature, by index."""
@@ -200,8 +216,8 @@ class Workbench:
         source = self.source(key)
         if not 0 <= number < source.prompts:
             raise NotFound(f"{source.key} was built on prompts 0 to {source.prompts - 1}; there is no {number}.")
-        row = self._open.get(self.catalog.entry(source.key).folder).prompt(number)
-        return self._vocabulary(source.key.model_id).draw(row["tokens"].tolist())
+        entry = self.catalog.entry(source.key)
+        return self._vocabulary_of(entry).draw(self._open.get(entry.folder).prompt(number)["tokens"].tolist())
 
     def tokenize(self, model_id: str, text: str, *, bos: bool = True) -> tuple[Token, ...]:
         """The tokens of a text as the model reads them, with BOS first where it has one, unless `bos` is false.
@@ -220,7 +236,10 @@ class Workbench:
         from core.techniques.tokenize import has_chat_template
 
         manifest, folder = self.catalog.model(model_id)
-        return has_chat_template(_placed(manifest.spec, folder))
+        try:
+            return has_chat_template(_placed(manifest.spec, folder))
+        except NotAvailable:
+            return False
 
     # -- the model at work -------------------------------------------------------------------------------------------
 
@@ -247,7 +266,7 @@ class Workbench:
         model, rows = self._tokens(key.model_id, texts, tell)
         found = self._codes(key.model_id, rows, [source], tell)
         codes = [one[source.key] for one in found]
-        return Records(test_feature(key, texts, rows, codes, model, signed=source.signed))
+        return self._attributor.tests(test_feature(key, texts, rows, codes, model, signed=source.signed))
 
     def test_each(
         self, keys: Sequence[FeatureKey | str], text: str, *, tell: Tell | None = None
@@ -269,10 +288,32 @@ class Workbench:
         each = self._few(list(sources.values()))
         model, rows = self._tokens(found[0].model_id, [text], tell)
         (codes,) = self._codes(found[0].model_id, rows, each, tell)
-        return Records(
+        return self._attributor.tests(
             test_feature(key, [text], rows, [codes[key.source]], model, signed=sources[key.source].signed)[0]
             for key in found
         )
+
+    def dfa(self, key: FeatureKey | str, text: str, position: int | None = None) -> DfaRecord:
+        """Where a feature's value came from: what each token gave by each head (`core.techniques.dfa`).
+
+        `position`: the token whose value it is, BOS counted; the feature's strongest, if none is named.
+
+        Raises what `test` does; `NotAvailable` also for a source that does not read attention heads; `BadInput` for a
+        position that is not in the text, and, without one, for a text on which the feature is not active.
+        """
+        return self._attributor.one(_feature(key), text, position)
+
+    def together(self, tests: Sequence[TestRecord], weights: Sequence[float]) -> tuple[float, ...]:
+        """Several features on one text as one weighted unit, each in parts of its own maximum; a value a token.
+
+        Raises:
+            BadInput: the tests are not of one text.
+        """
+        from core.techniques.together import together
+
+        records = [self.feature(test.key) for test in tests]
+        tops = [max(r.maximum, -r.minimum) if r.source.signed else r.maximum for r in records]
+        return together(tests, [float(weight) for weight in weights], tops)
 
     def search(
         self,
@@ -318,7 +359,7 @@ class Workbench:
         codes = {facts: own for facts, (own,) in found.items()}
         has_bos = model.bos is not None
         record = search(text, model.vocabulary.draw(ids), codes, asked, model_id=model_id, bos=has_bos)
-        return replace(record, left_out=lost)
+        return self._attributor.hits(replace(record, left_out=lost))
 
     def by_token(
         self,
@@ -480,6 +521,65 @@ class Workbench:
         """Deletes one of them; raises `NotFound`."""
         self._kept.drop_vector(_feature(key))
 
+    def train_probe(
+        self,
+        model_id: str,
+        hook: str,
+        positive: Sequence[str],
+        negative: Sequence[str],
+        *,
+        method: str = "difference",
+        pooled: str = "mean",
+        label: str = "",
+        seed: int = 0,
+        keep: bool = True,
+        tell: Tell | None = None,
+    ) -> ProbeRecord:
+        """A direction at a hook that tells two sets of texts apart, and how well on held-out ones and by chance.
+
+        See `core.techniques.probe`. With `keep` it is one of the directions that people brought: tested and steered
+        with under its key, and made a source with others by `vectors_source`.
+
+        Raises:
+            BadInput: too few texts, one on both sides or too long, no such hook or method; or nothing differs.
+            NotFound: there is no such model.
+            NotAvailable: the data root cannot be written.
+            Busy: memory ran out.
+        """
+        return self._prober.train(
+            model_id, hook, positive, negative, method=method, pooled=pooled, label=label, seed=seed, keep=keep,
+            tell=tell,
+        )  # fmt: skip
+
+    def probe(self, key: FeatureKey | str) -> ProbeRecord:
+        """A probe that was kept; raises `NotFound`."""
+        return self._prober.kept(_feature(key))
+
+    def vectors_source(
+        self,
+        keys: Sequence[FeatureKey | str],
+        *,
+        name: str = "directions",
+        like: SourceKey | str | None = None,
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Builds directions that people brought, probes among them, as a source: `<layer>-<name>`, a feature each.
+
+        It has dashboards, is searched, compared and steered like any, and is built on the very prompts of `like`: of
+        the model's largest source, if none is named. One of that name is built anew. The order is that of `keys`.
+
+        Raises:
+            BadInput: no directions, or some of several models or hooks.
+            NotFound: there is no such direction or source.
+            NotAvailable: no source of the model has prompts here, or the data root cannot be written.
+        """
+        found = [_feature(key) for key in keys]
+        return self._prober.source(found, name, None if like is None else _source(like), progress)
+
+    def probes(self, model_id: str | None = None) -> Records[ProbeRecord]:
+        """The probes that were kept, the newest first."""
+        return self._prober.all(model_id)
+
     def presets(self, model_id: str | None = None) -> Records[Preset]:
         """Steerings to begin with, of one model if named: of `configs/steer.yaml` those whose features are here."""
         from core.presets import read_presets
@@ -504,6 +604,8 @@ class Workbench:
 
     def warm(self, model_id: str) -> None:
         """Begins to load the model in the background; returns at once."""
+        if self.engine is not None:
+            return
         self._pool.warm(self._model_slot(model_id))
 
     def residents(self) -> tuple[Resident, ...]:
@@ -520,8 +622,8 @@ class Workbench:
         return server(self.settings, self.residents(), held, turns, since=self._since)
 
     def ready(self, model_id: str) -> bool:
-        """Whether the model is in memory."""
-        return self._model_slot(model_id).state == "ready"
+        """Whether the model is in memory, here or, as far as this server knows, where the engine is."""
+        return self.engine is not None or self._model_slot(model_id).state == "ready"
 
     def evaluate(
         self,
@@ -540,6 +642,8 @@ class Workbench:
 
         entry = self.catalog.entry(_source(key))
         name = entry.manifest.record.key
+        if entry.imported and texts is None:
+            raise NotAvailable(f"{name} was imported with the texts of its examples alone. Name some with --texts.")
         slot = self._model_slot(name.model_id)
         target = self.settings.data / name.model_id / name.source_id
         with slot.held() as model:
@@ -581,25 +685,36 @@ class Workbench:
                 reports.append(check_source(source, model, tell))
         return tuple(reports)
 
-    def build(self, config: Path, progress: Progress | None = None) -> BuildReport:
-        """Builds the sources that a configuration file names, into the writable root.
+    def build(self, config: Path, progress: Progress | None = None, engine: Where = "local") -> BuildReport:
+        """Builds the sources that a configuration file names, into the writable root, alone or with a Ray cluster.
 
         Raises:
             BadConfig: the configuration names what is not there or does not fit.
             NotAvailable: the data root cannot be written, or could not be any more: what is finished is kept.
         """
         from core.build.config import read_config
+
+        return self._built(read_config(Path(config)), progress, engine)
+
+    def _built(self, asked: BuildConfig, progress: Progress | None, engine: Where = "local") -> BuildReport:
         from core.build.run import build
 
-        asked = read_config(Path(config))
+        like = asked.dataset.like
+        folder = self.catalog.entry(SourceKey(asked.model.id, like)).folder if like else None
         try:
-            report = build(asked, self.settings.data, device=self.settings.device, progress=progress)
+            report = build(
+                asked, self.settings.data, device=self.settings.device, engine=engine, progress=progress, like=folder
+            )
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
             raise NotAvailable(
                 f"The build stopped ({what}). Run the same command again when that is mended: it goes on from here."
             ) from error
         self.catalog.refresh()
+        if asked.near:
+            self.atlas.near_after_build(asked.model.id, progress)
+        if asked.map != "none":
+            self.atlas.maps.after_build([one.key for one in report.sources], both=asked.map == "all", tell=progress)
         return report
 
     def searchable(self, model_id: str) -> Records[SourceRecord]:
@@ -626,6 +741,105 @@ class Workbench:
         if not found:
             raise NotAvailable(f"No source of {set_name} has its weights here, so no text can be run through them.")
         return found
+
+    # -- models elsewhere, and this server as the one that others ask ---------------------------------------------
+
+    @cached_property
+    def engine(self) -> Engine | None:
+        """Who runs the models for this server, where the settings name somebody."""
+        from core.remote.engine import connect
+
+        return connect(self.settings)
+
+    def tokens_of(self, model_id: str, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, BOS first if the model has one: what an engine is asked first."""
+        self.model(model_id)
+        return self._tokens(model_id, self._texts(texts))[1]
+
+    def codes_of(
+        self, model_id: str, rows: Sequence[Sequence[int]], sources: Sequence[SourceKey | str]
+    ) -> tuple[list[Found], dict[SourceKey, str]]:
+        """(the codes of some tokens in some sources, why there are none of a source): what an engine is asked.
+
+        Raises:
+            BadInput: rows or sources are too many, a row is empty or too long, or an id is no token's.
+        """
+        known = self.model(model_id)
+        if not 1 <= len(rows) <= self.settings.max_texts:
+            raise BadInput(f"{len(rows)} texts: an engine is given 1 to {self.settings.max_texts} at once.")
+        for n, row in enumerate(rows):
+            if not 1 <= len(row) <= known.context:
+                raise BadInput(f"Text {n + 1} has {len(row):,} tokens: {model_id} reads 1 to {known.context:,}.")
+            if not all(0 <= i < known.d_vocab for i in row):
+                raise BadInput(f"Text {n + 1} has an id that is none of {model_id}'s {known.d_vocab:,} tokens.")
+        lost: Lost = {}
+        found = self._codes(model_id, rows, self._searched(model_id, sources), lost=lost)
+        return found, {key: str(error) for key, error in lost.items()}
+
+    # -- words -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def words(self) -> Words:
+        """What features mean: annotations, explanations, their scores, and search by meaning."""
+        from core.explain.door import Words
+
+        return Words(self)
+
+    # -- the atlas -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """What features are to each other: the like ones, those that fire together, comparisons, maps."""
+        from core.atlas.door import Atlas
+
+        return Atlas(self)
+
+    # -- in and out ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        """Whole sources in and out: Neuronpedia's export and other files, Parquet, a folder for the hub."""
+        from core.interchange.bulk.door import Exchange
+
+        return Exchange(self)
+
+    # -- adding sources ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def bring(self) -> Bring:
+        """Adding sources by page: what they are, a check of a few prompts, builds in the background."""
+        from core.bring.door import Bring
+
+        return Bring(self)
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def community(self) -> Door:
+        """People's things: stars, lists, comments, test suites, and signing in where they are shared."""
+        from core.community.door import Door
+        from core.community.file import File
+
+        return Door(self.settings, File(self.settings.data))
+
+    def run_suite(self, suite: Suite, *, tell: Tell | None = None) -> SuiteRun:
+        """Runs every text of a test suite; see `core.community.suites`. Keeping what came out is `SuiteJobs.keep`."""
+        from core.community.suites import run
+
+        build = self.build_of(suite.feature.source)
+        return run(suite, self.test, build, most=self.settings.max_texts, tell=tell)
+
+    def build_of(self, key: SourceKey | str) -> str:
+        """Twelve digits that are others where a source was built anew, or of other weights."""
+        entry = self.catalog.entry(_source(key))
+        found = sorted(entry.manifest.checksums.items())
+        return hashlib.sha256(repr((entry.record.built, found)).encode()).hexdigest()[:12]
+
+    @cached_property
+    def _prober(self) -> Prober:
+        from core.prober import Prober
+
+        return Prober(self)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -670,8 +884,21 @@ class Workbench:
 
     def _tokens(
         self, model_id: str, texts: Sequence[str], tell: Tell | None = None
-    ) -> tuple[LoadedModel, list[list[int]]]:
+    ) -> tuple[Reads, list[list[int]]]:
         """(the model, the ids of each text)."""
+        if self.engine is not None:
+            manifest = self.catalog.model(model_id)[0]
+            if tell is not None:
+                tell(Step(doing="reading"))
+            from core.remote.engine import Far
+
+            return Far(self._vocabulary(model_id), manifest.bos), self.engine.tokens(model_id, texts)
+        return self._tokens_here(model_id, texts, tell)
+
+    def _tokens_here(
+        self, model_id: str, texts: Sequence[str], tell: Tell | None = None
+    ) -> tuple[LoadedModel, list[list[int]]]:
+        """The same of the model in this process, for what needs its weights."""
         slot = self._model_slot(model_id)
         if tell is not None and slot.value is None:
             tell(Step(doing="loading", what=model_id))
@@ -690,6 +917,13 @@ class Workbench:
     ) -> list[Found]:
         """Of each text its codes in each source; `lost` takes the sources that cannot be read."""
         keys = [source.key for source in sources]
+        if self.engine is not None:
+            found, why = self.engine.codes(model_id, rows, {source.key: source.width for source in sources})
+            if why and lost is None:
+                raise NotAvailable(next(iter(why.values())))
+            if lost is not None:
+                lost |= {key: NotAvailable(said) for key, said in why.items()}
+            return found
         return self._reader(model_id)(rows, keys, patience=self.settings.patience, tell=tell, lost=lost)
 
     def _facts_and_codes(
@@ -765,7 +999,15 @@ class Workbench:
 
     def _vocabulary(self, model_id: str) -> Vocabulary:
         manifest, folder = self.catalog.model(model_id)
-        path = folder / "vocabulary.arrow"
+        return self._vocabulary_at(folder / "vocabulary.arrow", manifest.special)
+
+    def _vocabulary_of(self, entry: Entry) -> Vocabulary:
+        """What the tokens of a source's prompts are: the model's, or an imported source's own."""
+        if entry.imported:
+            return self._vocabulary_at(entry.folder / "vocabulary.arrow", ())
+        return self._vocabulary(entry.record.key.model_id)
+
+    def _vocabulary_at(self, path: Path, special: Sequence[int]) -> Vocabulary:
         try:
             mark = path.stat().st_mtime_ns
         except OSError:  # reading it says what is wrong
@@ -773,7 +1015,7 @@ class Workbench:
         with self._lock:
             held = self._vocabularies.get(path)
             if held is None or held[0] != mark:
-                held = (mark, Vocabulary.read(path, manifest.special))
+                held = (mark, Vocabulary.read(path, special))
                 self._vocabularies[path] = held
             return held[1]
 
@@ -820,6 +1062,10 @@ class Workbench:
         entry = self.catalog.entry(key)
         return entry, (entry.folder / "source.json").stat().st_mtime_ns
 
+    def _model_spec(self, model_id: str) -> ModelSpec:
+        manifest, folder = self.catalog.model(model_id)
+        return _placed(manifest.spec, folder)
+
     def _model_slot(self, model_id: str) -> Slot[LoadedModel]:
         manifest, folder, mark = self._twice(model_id, partial(self._model_written, model_id))
 
@@ -828,14 +1074,20 @@ class Workbench:
 
             loading.use_threads(self.settings.threads)
             spec = _placed(manifest.spec, folder)
-            return loading.load(spec, device=self.settings.device, dtype=self.settings.dtype, name=manifest.record.name)
+            settings, name = self.settings, manifest.record.name
+            model = loading.load(spec, device=settings.device, dtype=settings.dtype, name=name)
+            loading.lay_out(model)
+            return model
 
         return self._pool.slot(model_id, mark, load, stays=True)
 
     def _source_slot(self, source: SourceRecord) -> Slot[Encoder]:
         entry, mark = self._twice(str(source.key), partial(self._source_written, source.key))
         if "weights" not in source.has:
-            raise NotAvailable(f"{source.key} was brought in without its weights, so it cannot be run on new text.")
+            raise NotAvailable(
+                f"{source.key} was imported without its weights, so it cannot be run on new text. "
+                "`python -m core join` gives them to it."
+            )
 
         def load() -> Encoder:
             from core.sources import dictionary
@@ -857,7 +1109,14 @@ class Workbench:
 
 
 def _placed(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """`spec` with its path made absolute: a manifest writes it from the data root, in which `folder` stands."""
+    """`spec` with its path made absolute: a manifest writes it from the data root, in which `folder` stands.
+
+    Raises `NotAvailable` for a model of which only dashboards were imported.
+    """
+    if not (spec.path or spec.hub or spec.transformer_lens):
+        raise NotAvailable(
+            f"{spec.id} was imported without its weights, so it cannot be run. `python -m core join` gives them to it."
+        )
     return replace(spec, path=str((folder.parent / spec.path).resolve())) if spec.path else spec
 
 

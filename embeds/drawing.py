@@ -51,6 +51,8 @@ def tested(record: FeatureRecord, test: TestRecord) -> Html:
     found = test.position is not None
     share = f" · {abs(test.maximum) / reach * 100:.0f} % of its maximum" if found and record.active else ""
     said = f"max {number(test.maximum)}{share}" if found else "not active on this text"
+    if test.dfa is not None:
+        strip = Html(f"{strip}{charts.sources(test.tokens, test.dfa)}")
     result = f'<span class="em-max{"" if found else " none"}">{esc(said)}</span>'
     also = f'<div class="em-also">{strongest(record, 12, 9)}</div>' if record.active else _scale(record, reach)
     return Html(f'<div role="status">{strip}{result}</div>{also}')
@@ -66,6 +68,7 @@ def strongest(record: FeatureRecord, before: int = 24, after: int = 16) -> Html:
         example.tokens, example.values, reach, position=example.position, before=before, after=after,
         signed=record.source.signed, tips=True,
     )  # fmt: skip
+    strip = charts.covered(strip, example.tokens)
     said = f'<span class="em-said">Strongest in the build’s texts</span>{_scale(record, reach)}'
     return Html(f'<div class="em-under">{said}</div>{strip}')
 

@@ -25,6 +25,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from components import charts
 from core.workbench import Workbench
 from embeds import steer, tester
 from embeds.page import DARK, LIGHT, Head
@@ -63,16 +64,16 @@ def create(workbench: Workbench, count: Count = lambda scope: None) -> FastAPI:
 
     for name, (make, _, _) in EMBEDS.items():
         blocks = make(workbench, ask)
-        gr.mount_gradio_app(app, blocks, path=f"/{name}", **options())
+        gr.mount_gradio_app(app, blocks, path=f"/{name}", **options(cover=workbench.community.shared))
         tools_in_json(blocks)
     return app
 
 
-def options() -> dict[str, Any]:
-    """How blocks are served, here and alone."""
+def options(*, cover: bool = False) -> dict[str, Any]:
+    """How blocks are served, here and alone; with `cover` examples with explicit text are covered until asked for."""
     return {
         "theme": _theme(),
-        "css": _style(),
+        "css": _style() + charts.COVER * cover,
         "js": (HERE / "embed.js").read_text(encoding="utf-8"),
         "footer_links": ["api"],  # not shown, but without it there is no ?view=api
         "run_history": False,

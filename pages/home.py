@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from components import controls, picks, resources, source_panels, tables
+from components import activity, controls, meaning_panels, picks, resources, source_panels, tables
 from components.links import random_feature
 from components.markup import card, join, link
 
@@ -23,6 +23,7 @@ chosen = picks.features()
 shelf = source_panels.others(None, bench.sources())
 jump = source_panels.jump(first.key, f"Index, {first.key.source_id}:42, or a pasted link")
 with st.container(key="fs-home"):
+    st.html(meaning_panels.offer(meaning_panels.box()))
     st.html(
         '<div class="fs-two">'
         + card(
@@ -45,6 +46,7 @@ with st.container(key="fs-home"):
         + "</div>"
     )
     st.html(
-        '<h2 class="fs-h2">Models and their sources</h2>'
+        '<h2 class="fs-h2"><span>Models and their sources</span><a class="fs-act" href="/add">Add a source</a></h2>'
         + join(tables.model_card(m, bench.sources(model_id=m.model_id)) for m in bench.models())
     )
+    activity.at_home()

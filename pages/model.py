@@ -24,3 +24,4 @@ with st.container(key="fs-body"):
             st.html(card(tables.sources(its), link(source_set(record.model_id, name), name), f"{len(its)} sources"))
     with st.container(key="fs-side"):
         st.html(join([card(tables.model_facts(record), "Facts")]))
+        st.html(card(link(f"/probe?model={record.model_id}", "Train a probe", "fs-btn"), "Directions of your own"))

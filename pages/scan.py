@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from components import controls, resources, scan_panels, scanning
+from components import controls, resources, saving, scan_panels, scanning
 
 key = controls.feature_key()
 record = controls.attempt(lambda: resources.workbench().feature(key), key.source) if key else None
@@ -14,4 +14,6 @@ st.set_page_config(page_title=f"Scan · {record.label or 'feature'} · {record.k
 st.html(scan_panels.head(record))
 with st.container(key="fs-search"):
     st.html(scan_panels.form(view, record.key.model_id, resources.scans()))
+    if view.sentence and view.words:
+        saving.offer(view.to(view.order), view.sentence)
     scanning.results(view, record)

@@ -6,7 +6,7 @@ features that were picked, view=picked&picked=2-res/78,3-res/5.
 
 import streamlit as st
 
-from components import contrast_panels, resources, search_panels, searching
+from components import contrast_panels, resources, saving, search_panels, searching
 
 view = searching.view()
 if view is None:
@@ -19,6 +19,8 @@ st.set_page_config(page_title=f"{view.text[:60] or 'Search'} · Featurescope")
 st.html(search_panels.head(view))
 with st.container(key="fs-search"):
     st.html(search_panels.form(view, models, resources.prompts()))
+    if view.text:
+        saving.offer(view.to(), view.text)
     if view.shown == "contrast" and not (view.text and view.against):
         st.html(contrast_panels.examples(view, resources.pairs()))
     elif view.shown == "picked":

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from components import controls, filters, resources, source_panels, tables
-from components.links import model, random_feature, release, source_set
+from components import controls, filters, resources, source_panels, tables, universal
+from components.links import compare, model, random_feature, release, source_set
 from components.markup import esc, link
 
 key = controls.source_key()
@@ -19,7 +19,8 @@ crumbs = [
     f"<b>{esc(key.source_id)}</b>",
 ]
 jump = source_panels.jump(key, "Jump to an index, id or link")
-actions = link(random_feature(key), "⚄ Random", "fs-btn") + jump + source_panels.COPY
+ways = link(compare(model=key.model_id, sources=key.source_id), "Compare", "fs-btn")
+actions = ways + link(random_feature(key), "⚄ Random", "fs-btn") + jump + source_panels.COPY
 st.html(source_panels.title(f"Features of {key.source_id}", "", crumbs, actions))
 st.html(source_panels.others(key, resources.workbench().sources(model_id=key.model_id)))
 with st.container(key="fs-body"):
@@ -31,7 +32,9 @@ with st.container(key="fs-body"):
                 asked = filters.draw(key)
                 rows = tables.ordered(filters.apply(frame, asked), asked.sort)
                 page = controls.page_number(-(-len(rows) // tables.PAGE))
-                st.html(tables.features(key, rows, asked.sort, page, asked.view()))
+                st.html(tables.features(key, rows, asked.sort, page, asked.view(), asked.picked))
     with st.container(key="fs-side"):
         if frame is not None:
             st.html(source_panels.about(record, resources.workbench().densities(key)))
+            st.html(source_panels.downloads(record))
+        controls.draw(universal.beside(key))

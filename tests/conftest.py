@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from core.records import FeatureRecord
@@ -14,6 +15,10 @@ from core.workbench import Workbench
 from tests import tiny
 from tests.live import Server
 from tests.spaces import Spaces
+from tests.stack.stack import Stack, missing
+
+hypothesis.settings.register_profile("ours", deadline=None)  # how long an example takes says nothing of the code
+hypothesis.settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,4 +75,13 @@ def live(tiny_root: Path) -> Iterator[Server]:
 def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
     """A Hugging Face Space of each kind, each in its own folder; started when it is first asked for."""
     with Spaces(tmp_path_factory.mktemp("spaces")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A Supabase project on loopback: PostgreSQL and PostgREST as they are, a stand-in for Auth."""
+    if why := missing():
+        pytest.skip(why)
+    with Stack() as made:
         yield made

@@ -1,14 +1,17 @@
 """A Hugging Face hub on loopback, so that what is fetched by name can be tested without the network.
 
-Serves folders as repositories at one revision: the file routes with ETag and commit, and the two listings that the
-clients ask for. Set `environment()` before the clients are imported: in a process of its own.
+Serves folders as repositories at one revision: the file routes with ETag, commit and ranges, and the two listings that
+the clients ask for. Some repositories may be gated, or in trouble; a file may come slowly, or be cut off in the middle.
+Set `environment()` before the clients are imported: in a process of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +21,21 @@ from urllib.parse import unquote, urlsplit
 class Hub:
     """`with Hub({"org/name": folder}) as hub:` serves until the block ends."""
 
-    def __init__(self, repositories: dict[str, Path]) -> None:
+    def __init__(
+        self, repositories: dict[str, Path], *, gated: dict[str, str] | None = None,
+        broken: frozenset[str] = frozenset(), cut: dict[str, int] | None = None, slow: dict[str, float] | None = None,
+    ) -> None:  # fmt: skip
         self.repositories = repositories
+        self.gated = gated or {}
+        """The token that opens each repository that not everybody is given."""
+        self.broken = broken
+        """Repositories of which the hub says 500."""
+        self.cut = dict(cut or {})
+        """Files, as org/name/path, whose connection is dropped after so many bytes, once."""
+        self.slow = slow or {}
+        """Files, as org/name/path, that take so many seconds."""
+        self.ranges: list[tuple[str, str]] = []
+        """(file, range) of the requests that asked for a part."""
         self.asked: list[str] = []
         """Paths in the order of the requests."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -70,6 +86,15 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             hub.asked.append(path)
             listing = path.removeprefix("api/models/") if path.startswith("api/models/") else ""
             for name in sorted(hub.repositories, key=len, reverse=True):
+                mine = (listing + "/").startswith(name + "/") or path.startswith(name + "/resolve/")
+                if mine and name in hub.broken:
+                    return self.send(500, b"{}", {}, body=body)
+                if mine and (token := hub.gated.get(name)):
+                    given = self.headers.get("Authorization")
+                    if given != f"Bearer {token}":
+                        said = f"Access to model {name} is restricted."
+                        headers = {"X-Error-Code": "GatedRepo", "X-Error-Message": said}
+                        return self.send(403 if given else 401, b"{}", headers, body=body)
                 if listing and (listing + "/").startswith(name + "/"):
                     return self.listing(name, listing.removeprefix(name).strip("/"), body=body)
                 if path.startswith(name + "/resolve/"):
@@ -93,8 +118,13 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     if p.startswith(inside)
                 ]
             else:
-                found = {"id": name, "modelId": name, "sha": sha, "siblings": [{"rfilename": p} for p in files]}
+                found = {"id": name, "modelId": name, "sha": sha, "siblings": self.siblings(files)}
             return self.send(200, json.dumps(found).encode(), {"Content-Type": "application/json"}, body=body)
+
+        def siblings(self, files: dict[str, Path]) -> list[dict[str, object]]:
+            if "blobs=" not in self.path:
+                return [{"rfilename": p} for p in files]
+            return [{"rfilename": p, "size": f.stat().st_size, "blobId": "0"} for p, f in files.items()]
 
         def file(self, name: str, rest: str, *, body: bool) -> None:
             revision, path = rest.split("/", 1)
@@ -105,13 +135,33 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self.send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}, body=body)
             content = files[path].read_bytes()
             mark = f'"{hashlib.sha256(content).hexdigest()}"'
-            return self.send(200, content, {"ETag": mark, "X-Repo-Commit": sha}, body=body)
+            headers = {"ETag": mark, "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+            status, place = 200, f"{name}/{path}"
+            asked = self.headers.get("Range", "")
+            if body and asked.startswith("bytes="):
+                hub.ranges.append((place, asked))
+                begin = int(asked.removeprefix("bytes=").split("-")[0])
+                headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+                content, status = content[begin:], 206
+            if body and place in hub.cut:
+                return self.cut_off(status, content, headers, hub.cut.pop(place))
+            if body and (seconds := hub.slow.get(place)):
+                time.sleep(seconds)
+            return self.send(status, content, headers, body=body)
 
-        def send(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
+        def cut_off(self, status: int, content: bytes, headers: dict[str, str], after: int) -> None:
+            """Announces all of it and drops the connection in the middle."""
+            self.send(status, content[:after], headers, body=True, length=len(content))
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+        def send(
+            self, status: int, content: bytes, headers: dict[str, str], *, body: bool, length: int | None = None
+        ) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(content) if length is None else length))
             self.end_headers()
             if body:
                 self.wfile.write(content)

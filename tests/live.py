@@ -16,13 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Server:
-    """`python app.py` (or another command) on a free port; `seconds` is how long it took to answer."""
+    """`python app.py` (or another command) on a free port, with `more` in its environment; `seconds` to an answer."""
 
-    def __init__(self, data: Path, command: tuple[str, ...] = ("app.py",), demo: str = "") -> None:
+    def __init__(self, data: Path, command: tuple[str, ...] = ("app.py",), demo: str = "", **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, *(part.format(port=self.port) for part in command)]
-        self._environment = environment(FEATURESCOPE_DATA=str(data), FEATURESCOPE_DEMO=demo, PORT=str(self.port))
+        here = {"FEATURESCOPE_DATA": str(data), "FEATURESCOPE_DEMO": demo, "PORT": str(self.port)}
+        self._environment = environment(**here, **more)
         self.seconds = 0.0
         self.output = ""
 

@@ -163,6 +163,24 @@ def sae(
     return folder
 
 
+def identity(folder: Path, *, model: str = "tiny", d_in: int = 32, hook: str = "blocks.1.hook_resid_pre") -> Path:
+    """Writes an SAE that reconstructs exactly: a feature for each direction of each coordinate. Returns its folder."""
+    import torch
+    from sae_lens import StandardSAE, StandardSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    about = SAEMetadata(model_name=model, hook_name=hook, context_size=48, prepend_bos=True)
+    made = StandardSAE(StandardSAEConfig(d_in=d_in, d_sae=2 * d_in, metadata=about))
+    with torch.no_grad():
+        both = torch.cat([torch.eye(d_in), -torch.eye(d_in)])
+        made.W_enc.copy_(both.T)
+        made.W_dec.copy_(both)
+        made.b_enc.zero_()
+        made.b_dec.zero_()
+    made.save_model(folder)
+    return folder
+
+
 def randomise(sae: Any, *, bias: float = -1.0, seed: int = 1) -> None:
     """Weights that no two features share: decoder norms that are not 1, thresholds, a bias of `bias` encoder norms."""
     import torch

@@ -1,6 +1,6 @@
 // The shell: links, forms, copying and tooltips of the static parts of every page. It keeps no state of its own: a link
 // changes the URL and tells Streamlit about it the way the Back button does, so that every view stays its URL.
-const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "scan", "steer", "server"])
+const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "meaning", "similar", "compare", "universal", "map", "scan", "redteam", "steer", "lists", "list", "quick-list", "suite", "suites", "play", "explanations", "person", "activity", "moderation", "sign-in", "account", "server"])
 
 function go(url, stay) {
   history.pushState({}, "", url)
@@ -81,6 +81,12 @@ function onClick(event) {
     copy(text.startsWith("/") ? location.origin + text : text, copier)  // a path of this server works anywhere as a whole address
     return
   }
+  const chooser = find(event, n => n.dataset && "choose" in n.dataset)
+  if (chooser) {  // a visitor's own choice, kept by this browser
+    document.cookie = `${chooser.dataset.choose}; path=/; max-age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`
+    location.reload()
+    return
+  }
   const filler = find(event, n => n.dataset && "fill" in n.dataset)
   if (filler) {
     const field = document.querySelector(filler.dataset.target)
@@ -105,9 +111,10 @@ function onSubmit(event) {
   // a second button may lead elsewhere, to a page that calls the text by another name
   const { go: to = form.dataset.go, text } = event.submitter?.dataset ?? {}
   const query = new URLSearchParams()
+  const chosen = form.querySelector('select[data-name="model"]')?.value
   for (const field of form.querySelectorAll("[data-name]")) {
-    const { name, only = to } = field.dataset
-    if (only === to && field.value.trim())
+    const { name, only = to, model = chosen } = field.dataset
+    if (only === to && (!chosen || model === chosen) && field.value.trim())
       query.append(name === "text" && text ? text : name, "whole" in field.dataset ? field.value : field.value.trim())
   }
   go(to + (String(query) ? "?" + query : ""))

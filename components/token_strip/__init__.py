@@ -44,13 +44,16 @@ def examples(
     view: str,
     breaks: bool,
     testable: bool = True,
-) -> None:
+    cover: bool = False,
+) -> bool:
     """All example groups of a feature; `show`, `view` and `breaks` are the link's choice to begin with.
 
-    `testable`: there is a test box that an example can be copied into.
+    `testable`: there is a test box that an example can be copied into. `cover`: explicit text is hidden until it is
+    asked for. Gives whether there is any.
     """
     data = payload.examples(record, prompt) | {"show": show, "view": view, "breaks": breaks, "testable": testable}
-    _examples(data=data, key=f"examples-{record.key}")
+    _examples(data=data | {"cover": cover}, key=f"examples-{record.key}")
+    return any("e" in text for text in data["texts"])
 
 
 def tester(

@@ -14,7 +14,7 @@ export default function ({ data, parentElement }) {
   if (!root || !data) return
   let state = states.get(root)
   if (!state || state.id !== data.id || state.asked !== data.show + data.view + data.breaks) {
-    state = { id: data.id, asked: data.show + data.view + data.breaks, show: data.show, view: data.view, breaks: data.breaks, sort: "value", by: "none", open: new Set() }
+    state = { id: data.id, asked: data.show + data.view + data.breaks, show: data.show, view: data.view, breaks: data.breaks, sort: "value", by: "none", open: new Set(), bared: new Set() }
     states.set(root, state)
   }
   passTips(root)
@@ -117,7 +117,18 @@ function line(data, row, state, draw) {
   let from = whole ? 0 : Math.max(0, row.at - BEFORE), to = whole ? text.t.length : Math.min(text.t.length, row.at + AFTER + 1)
   if (from <= skip) from = whole ? 0 : skip
   const { strip, split } = drawStrip(data, text, { from, to, at: row.at, breaks: state.breaks, label: `Example, ${num(row.value)} at the outlined token` })
+  const shown = el("div")
+  shown.append(strip)
+  if (row.dfa) shown.append(drawSources(data, text, row.dfa, { from: skip && from === skip ? 0 : from, to, breaks: state.breaks }))
   const node = el("div", "row"), value = el("span", "num", num(row.value), { tabindex: "0" }), tail = el("div", "tail")
+  const name = `${row.prompt}:${row.at}`
+  if (data.cover && text.e && !state.bared.has(name)) {
+    const said = el("div", "said-cover"), show = el("button", "quiet", "show", { type: "button" })
+    show.onclick = () => { state.bared.add(name); draw() }
+    said.append("hidden: explicit text · ", show)
+    node.append(value, said, tail)
+    return { node, split: false }
+  }
   value._fsTip = () => `${num(row.value)} at position ${row.at} · ${percentOf(row.value, data.scale)} of the maximum\nprompt ${row.prompt} · document ${row.document}${row.part ? " · " + row.part : ""}`
   const send = el("button", "quiet copy", undefined, { type: "button", "data-tip": "Copy this example into the test box", "aria-label": "Copy this example into the test box" })
   send.append("→", el("span", "wide", " test"))
@@ -130,9 +141,9 @@ function line(data, row, state, draw) {
     })
     fold.onclick = () => { open ? state.open.delete(mark) : state.open.add(mark); draw() }
     tail.append(fold)
-    node.append(value, strip, tail)
+    node.append(value, shown, tail)
     if (open) node.append(members(data, row, state))
-  } else node.append(value, strip, tail)
+  } else node.append(value, shown, tail)
   return { node, split }
 }
 
@@ -144,7 +155,8 @@ function members(data, row, state) {
   for (const [prompt, position, value, x, first] of row.members) {
     const item = el("div", "member"), number = el("span", "num", num(value), { tabindex: "0", "data-tip": `prompt ${prompt}, position ${position}` })
     item.append(number)
-    if (x !== undefined) {
+    if (x !== undefined && data.cover && data.texts[x].e && !state.bared.has(`${row.prompt}:${row.at}`)) item.append(el("div", "", "hidden: explicit text"))
+    else if (x !== undefined) {
       const skip = data.texts[x].t.length && data.vocab[data.texts[x].t[0]][2] & SPECIAL ? 1 : 0
       item.append(drawStrip(data, data.texts[x], { from: skip, at: position - first, start: first, breaks: state.breaks, label: `Folded context, ${num(value)}` }).strip)
     }

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.charts import scale
-from core.records import Example, FeatureRecord, Member, TestRecord, Token
+from core.community.explicit import explicit_tokens
+from core.records import Attribution, Example, FeatureRecord, Member, TestRecord, Token
 
 SPECIAL, PARTIAL = 1, 2
 BEFORE, AFTER = 10, 7
 """Tokens of a folded context on either side of its own."""
+FAINT = 0.01
+"""Of the largest attribution, below which one is not worth a colour."""
 MEMBERS = 5
 """Folded contexts that are shown of an example."""
 
@@ -39,7 +42,7 @@ class _Texts:
             flags = SPECIAL * token.special + PARTIAL * (token.partial and not token.text)
             row.append(self.vocabulary.setdefault((token.id, token.text, flags), len(self.vocabulary)))
         lit = [[i, _short(v)] for i, v in enumerate(values) if v]
-        self.rows.append({"t": row, "v": lit})
+        self.rows.append({"t": row, "v": lit} | ({"e": 1} if explicit_tokens(tokens) else {}))
         self.texts[mark] = len(self.rows) - 1
         return self.texts[mark]
 
@@ -80,7 +83,7 @@ def examples(record: FeatureRecord, prompt: Callable[[int], Sequence[Token]] | N
             "value": _short(item.value),
             "repeats": item.repeats,
             "members": [member(m) for m in item.members[:MEMBERS]],
-        }
+        } | _sources(item.dfa)
 
     groups = [
         {
@@ -95,11 +98,22 @@ def examples(record: FeatureRecord, prompt: Callable[[int], Sequence[Token]] | N
     return texts.data(record) | {"groups": groups}
 
 
+def _sources(found: Attribution | None) -> dict[str, Any]:
+    """Where a value came from, if that is known."""
+    if found is None:
+        return {}
+    least = FAINT * max(map(abs, found.values), default=0.0)
+    lit = [[i, _short(v)] for i, v in enumerate(found.values) if abs(v) > least]
+    heads = [_short(v) for v in found.heads]
+    return {"dfa": {"at": found.target, "v": lit, "heads": heads, "bias": _short(found.bias)}}
+
+
 def tests(record: FeatureRecord, done: Sequence[TestRecord]) -> dict[str, Any]:
     """Tested texts, on the scale of the examples."""
     texts = _Texts()
     rows = [
         {"x": texts.add(i, t.tokens, t.values), "text": t.text, "max": _short(t.maximum), "at": t.position}
+        | _sources(t.dfa)
         for i, t in enumerate(done)
     ]
     data = texts.data(record)

@@ -65,6 +65,39 @@ function drawStrip(data, text, { from = 0, to = text.t.length, at = null, breaks
   return { strip, split }
 }
 
+// Where a value came from: what each token up to the target gave (direct feature attribution), below the strip.
+function drawSources(data, text, dfa, { from = 0, to = text.t.length, breaks = false }) {
+  const values = new Map(dfa.v), strip = el("div", "fs-strip from", undefined, { role: "group", "aria-label": "Where the value came from, by token" })
+  const most = Math.max(...dfa.v.map(entry => Math.abs(entry[1])), 0), end = Math.min(to, dfa.at + 1)
+  const lead = el("span", "lead", "from", { tabindex: "0" })
+  const heads = dfa.heads.map((value, head) => [head, value]).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 4)
+  lead._fsTip = () => [
+    `What each token that was attended to gave to the value at position ${dfa.at}: attention × value × encoder, over all heads.`,
+    `With ${num(dfa.bias)} that no token gave they add up to it, before the activation function.`,
+    "Heads: " + heads.map(([head, value]) => `${head} gave ${num(value)}`).join(", ") + (dfa.heads.length > 4 ? ", …" : ""),
+  ].join("\n")
+  strip.append(lead)
+  const missing = dfa.v.filter(([i]) => i < from && !(data.vocab[text.t[i]][2] & SPECIAL)).reduce((sum, entry) => sum + entry[1], 0)
+  if (from > 0) strip.append(el("span", "cut", missing ? `${num(missing)} … ` : "…"))
+  for (let i = from; i < end; i++) {
+    const [, said, flags] = data.vocab[text.t[i]], value = values.get(i) ?? 0
+    const box = el("span", "t")
+    if (flags & PARTIAL) box.classList.add("p")
+    else if (flags & SPECIAL) { box.classList.add("s"); box.textContent = said || "⟨special⟩" }
+    else drawText(box, said, breaks)
+    if (value) {
+      box.classList.add("on")
+      box.style.setProperty("--v", depth(value, most).toFixed(3))
+      if (value < 0) box.classList.add("neg")
+    }
+    box.tabIndex = -1
+    box._fsTip = () => `${JSON.stringify(said)}\ngave ${num(value)} to the value at position ${dfa.at}\nposition ${i}`
+    strip.append(box)
+  }
+  walkable(strip, Math.max(0, end - 1 - from))
+  return strip
+}
+
 function drawText(box, said, breaks) {
   said.split(/(\n)/).forEach(piece => {
     // Indentation takes room that a line without breaks does not have; the tooltip has it in full.

@@ -116,7 +116,10 @@ function result(box, test, i) {
          : run(box, [...others.slice(0, box.kept), test.text, ...others.slice(box.kept)], box.kept + 1), kept)
   button("Edit", "Put this text into the box again", () => { box.area.value = test.text; box.lines.checked = !test.text.includes("\n"); box.area.focus() })
   button("×", "Remove this test", () => run(box, others, i < box.kept ? box.kept - 1 : box.kept))
-  node.append(strip)
+  const shown = el("div")
+  shown.append(strip)
+  if (test.dfa) shown.append(drawSources(data, text, test.dfa, { breaks: true }))
+  node.append(shown)
   if (data.field) node.append(tail)
   return { node, split }
 }

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadConfig, BadInput
 from core.records import SourceKey
+from core.sources.folders import EXPECTED, format_of
 
 
 def _a_name(value: str) -> str:
@@ -63,9 +64,11 @@ class ReleaseConfig(_Strict):
 
 
 class SaeConfig(_Strict):
-    """Where an SAE or transcoder is: a SAELens release, a SAELens folder or a hub repository's folder.
+    """Where an SAE or transcoder is: a SAELens release, or a folder, here or in a hub repository.
 
-    `hook` and `hook_out` say where it belongs if its own cfg.json does not, or says it wrongly.
+    A folder is SAELens's, sparsify's or dictionary_learning's (core.sources.folders). `hook`, `hook_out`, `bos` and
+    `context` stand in for what its own files say of where it belongs, whether it was trained with BOS, and on how many
+    tokens a prompt (core.sources.said).
     """
 
     release: Place | None = None
@@ -76,6 +79,8 @@ class SaeConfig(_Strict):
     revision: Place | None = None
     hook: Place | None = None
     hook_out: Place | None = None
+    bos: bool | None = None
+    context: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> SaeConfig:
@@ -110,9 +115,14 @@ class SourceConfig(_Strict):
 
 
 class DatasetConfig(_Strict):
-    """The texts: files (a pattern, documents between separators) or a data set on the hub."""
+    """The texts: files (a pattern, documents between separators), a data set on the hub, or another source's prompts.
+
+    `like: 2-res` takes the very prompts that this source of the model was built on; `cut`, `shuffle` and `seed` are
+    then of no account.
+    """
 
     path: Place | None = None
+    like: Place | None = None
     separator: str = "\n<|endoftext|>\n"
     hub: Place | None = None
     split: str = "train"
@@ -122,8 +132,8 @@ class DatasetConfig(_Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetConfig:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("give exactly one of path and hub")
+        if sum(x is not None for x in (self.path, self.hub, self.like)) != 1:
+            raise ValueError("give exactly one of path and hub, or like")
         if not self.separator:
             raise ValueError("separator must not be empty")
         return self
@@ -146,6 +156,17 @@ class BuildConfig(_Strict):
     """Keep the sparse activation store; without it a source has its dashboards only."""
     compact: bool = False
     """Compressed files, and the values of example strips in float16: a third of the size."""
+    annotate: bool = True
+    """Say what the data tell of each feature (core.explain.annotation); `python -m core annotate` does so later."""
+    map: Literal["none", "decoder", "all"] = "decoder"
+    """Maps (core.atlas.map) of sources with at least 1,000 features that fire, each and together: of their decoder
+    directions, or also of what is said of them, which takes an embedding each; `python -m core map` does so later."""
+    together: bool = True
+    """Say who fires with whom (core.atlas.together), which grows with the square of the sources: where it would take
+    more than minutes, only within each source. `python -m core relate` does all of it where stores were kept."""
+    near: bool = True
+    """Say which decoder rows of the model's other sources are nearest (core.atlas.near), where that takes a minute or
+    two at most; `python -m core near` does so later."""
     folder: Path = Path()
 
     @field_validator("sources")
@@ -223,6 +244,7 @@ def _check(config: BuildConfig, path: Path) -> None:
     ids = [
         ("model.id", config.model.id, "0-x"),
         *((f"sources.{n}.id", "x", s.id) for n, s in enumerate(config.sources)),
+        *([("dataset.like", "x", config.dataset.like)] if config.dataset.like else []),
     ]
     for where, model_id, source_id in ids:
         try:
@@ -230,10 +252,10 @@ def _check(config: BuildConfig, path: Path) -> None:
         except BadInput as error:
             raise BadConfig(f"{path}: {where}: {error}") from None
     for n, source in enumerate(config.sources):
-        if source.sae and source.sae.path and not (config.place(source.sae.path) / "cfg.json").is_file():
+        if source.sae and source.sae.path and format_of(config.place(source.sae.path)) is None:
             raise BadConfig(
-                f"{path}: sources.{n}.sae.path: {config.place(source.sae.path)} is no SAELens folder (cfg.json and "
-                "sae_weights.safetensors)."
+                f"{path}: sources.{n}.sae.path: {config.place(source.sae.path)} is no SAELens folder: there is no "
+                f"{EXPECTED}."
             )
         if source.directions and not config.place(source.directions.path).is_file():
             raise BadConfig(

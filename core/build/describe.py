@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import prange
 
-from core.build.nonzeros import Grouped
 from core.kernel import F32, F64, I32, I64, U32, compiled, no_type_check
+from core.store.grouped import Grouped
 
 BINS, NAMES = 50, 24
 """Bins of a histogram, and candidates for a name."""

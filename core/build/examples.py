@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from core.build.nonzeros import Grouped
 from core.kernel import F32, F64, I64, U32, U64, compiled, elementwise, no_type_check
 from core.models.vocabulary import Vocabulary
+from core.store.grouped import Grouped
 
 TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5
 BEFORE, AFTER, SAME = 8, 2, 8

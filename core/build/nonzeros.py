@@ -19,32 +19,7 @@ import numpy as np
 import torch
 
 from core.kernel import F32, I32, I64, U32, compiled, no_type_check
-
-
-@dataclass(frozen=True, slots=True)
-class Grouped:
-    """All non-zeros of one source by feature. Tokens are numbered over all prompts, BOS included."""
-
-    offsets: I64
-    """[width + 1]"""
-    positions: U32
-    values: F32
-
-    @property
-    def width(self) -> int:
-        """Number of features."""
-        return len(self.offsets) - 1
-
-    def of(self, feature: int) -> tuple[U32, F32]:
-        """(positions, values) of one feature."""
-        begin, end = self.offsets[feature], self.offsets[feature + 1]
-        return self.positions[begin:end], self.values[begin:end]
-
-    def block(self, begin: int, end: int) -> Grouped:
-        """Some features, copied into memory."""
-        first, last = self.offsets[begin], self.offsets[end]
-        offsets = self.offsets[begin : end + 1] - first
-        return Grouped(np.asarray(offsets), np.array(self.positions[first:last]), np.array(self.values[first:last]))
+from core.store.grouped import Grouped
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from core.build.nonzeros import Grouped
 from core.kernel import F32, I64, compiled, no_type_check
+from core.store.grouped import Grouped
 from core.store.layout import RANKS
 
 

@@ -11,40 +11,57 @@ for each; disk takes 16 bytes a non-zero until the source stands, 8 after that.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.atlas.together import keeping
+from core.atlas.together.pairs import Side
+from core.atlas.together.pairs import side as pair_side
 from core.build import tiles as tiling
+from core.build.attributed import write_attributed
 from core.build.config import BuildConfig, SourceConfig
 from core.build.examples import Texts
 from core.build.moments import CoordinateMoments, DenseMoments, State
-from core.build.nonzeros import Nonzeros, joined, outside, positive, to_numpy
-from core.build.texts import Prompts, cut
-from core.build.tiles import Tiles, pieces
+from core.build.nonzeros import Nonzeros
+from core.build.taking import Engine, Job, Tails, Taken, here
+from core.build.texts import Prompts, again, cut
+from core.build.tiles import Tiles
 from core.build.work import Work, opened
 from core.build.write import Finished, write_source_folder
 from core.catalog.manifest import read_source, relative, write_model
 from core.errors import BadConfig, WorkbenchError
-from core.kernel import announcing
+from core.kernel import U32, announcing
 from core.models import loading
 from core.models.capture import check_hooks, hook_layer
+from core.models.thread import apart
 from core.records import BuildReport, ReleaseRecord, SourceKey, SourceRecord
 from core.sources import dictionary
+from core.sources.heads import is_attributable
 from core.sources.residual import residual_rows
+from core.sources.said import agree
+from core.store import layout
+from core.store.layout import SourceData
 from core.store.write import check_writable, checksums
 
 Progress = Callable[[str, float, float], None]
-LOWER_TAIL, UPPER_TAIL = 0.005, 0.98
-"""Quantiles, over the first tile's counted tokens, beyond which the store keeps a dense source's values."""
+RELATED = ".related"
+"""Below a model's folder a data root of its own: what was related of sources that do not stand yet."""
+RELATED_PRODUCTS = 4e9
+"""Pairs of entries on a token that a build adds up to say who fires with whom, at most: three minutes of a core."""
+SIGNED = 16384
+"""Features of a signed source at most: its products of all pairs take 2 GiB."""
+Where = Literal["local", "ray"]
+"""Who runs a build's tiles."""
 
 
 @dataclass(slots=True)
@@ -59,7 +76,7 @@ class Running:
     dense: DenseMoments | None
     model_sha256: str
     settings_sha256: str
-    tails: tuple[torch.Tensor, torch.Tensor] | None = None
+    tails: Tails | None = None
     begun: Work | None = None
     """Set while it is being built."""
 
@@ -73,10 +90,19 @@ class Running:
         """All sums so far."""
         sums = self.dense if self.coordinates is None else self.coordinates
         assert sums is not None
-        tails = {} if self.tails is None else {"lower": to_numpy(self.tails[0]), "upper": to_numpy(self.tails[1])}
-        return sums.state() | tails
+        return sums.state() | ({} if self.tails is None else {"lower": self.tails[0], "upper": self.tails[1]})
 
-    def resume(self, work: Work, tokens: int, device: str) -> None:
+    def add(self, tokens: U32, taken: Taken) -> None:
+        """What the source took of the next tile."""
+        self.tails = taken.tails
+        self.nonzeros.add(tokens, [taken.entries])
+        for batch in taken.batches:
+            if self.coordinates is not None:
+                self.coordinates.add(taken.entries, batch)
+            if self.dense is not None:
+                self.dense.add(batch)
+
+    def resume(self, work: Work, tokens: int) -> None:
         """Goes on from the chunks that are finished, of a build of so many tokens."""
         self.begun = work
         state = work.resume(self.source.width, tokens, self.state())
@@ -86,15 +112,25 @@ class Running:
         assert sums is not None
         sums.restore(state)
         if "lower" in state:
-            self.tails = (torch.from_numpy(state["lower"]).to(device), torch.from_numpy(state["upper"]).to(device))
+            self.tails = state["lower"], state["upper"]
 
 
-def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Progress | None = None) -> BuildReport:
-    """Builds every source of `config` into the data root `root`.
+def build(
+    config: BuildConfig,
+    root: Path,
+    *,
+    device: str = "cpu",
+    engine: Where = "local",
+    progress: Progress | None = None,
+    like: Path | None = None,
+) -> BuildReport:
+    """Builds every source of `config` into the data root `root`; its tiles are run here, or by a Ray cluster.
+
+    `like` is the folder of the source that `dataset.like` names.
 
     Raises:
         BadConfig: the configuration names what is not there or does not fit, before any pass.
-        NotAvailable: the data root cannot be written.
+        NotAvailable: the data root cannot be written, or there is no cluster.
     """
     begun = time.monotonic()
     tell = progress or (lambda what, done, of: None)
@@ -106,13 +142,15 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
         name=config.model.name,
         description=config.model.description,
     )
-    running = _sources(config, model, device)
     if config.context > model.context:
         raise BadConfig(
             f"context: {config.context} is more than the {model.context} tokens that {config.model.id} can read."
         )
+    running = _sources(config, model, device)
     tell("reading texts", 0, 1)
-    prompts = cut(config, model.tokenizer, model.bos)
+    prompts = (
+        cut(config, model.tokenizer, model.bos) if like is None else again(like, config, model.settings_sha256)
+    )
     texts = Texts.of(prompts.tokens, model.vocabulary)
     _embedded(texts, model)
     counted = _counted(texts, model.manifest.special)
@@ -127,19 +165,38 @@ def build(config: BuildConfig, root: Path, *, device: str = "cpu", progress: Pro
         for r in waiting:
             folder = root / r.key.model_id / r.key.source_id
             tile = {"tile": [tiling.TOKENS, tiling.PER_CHUNK, tiling.VALUES], "device": device}
-            r.resume(stack.enter_context(opened(folder, _stamp(config, r, prompts) | tile)), prompts.total, device)
+            r.resume(stack.enter_context(opened(folder, _stamp(config, r, prompts) | tile)), prompts.total)
         if waiting:
-            _pass(model, waiting, Tiles.of(texts, counted), tell)
+            tiles = Tiles.of(texts, counted)
+            _pass(_engine(engine, config, waiting, model, tiles, device), waiting, tiles, tell)
             _write_model(config, root, model)
+        if waiting and config.together:
+            _relate(config, root, running, prompts, int(counted.sum()), tell)
         W_U = model.bridge.W_U.detach().float()
         while waiting:
             one = waiting.pop(0)  # frees its sums before the next is written
             finished = _finish(config, root, one, model, prompts, texts, int(counted.sum()), W_U)
             records.append(write_source_folder(finished, partial(tell, f"writing {one.key.source_id}")))
             one.work.remove()
+        _settle(root, config.model.id)
     return BuildReport(
         sources=tuple(records), seconds=time.monotonic() - begun, tokens=int(counted.sum()), skipped=skipped
     )
+
+
+def _engine(
+    where: Where, config: BuildConfig, running: list[Running], model: loading.LoadedModel, tiles: Tiles, device: str
+) -> Engine:
+    """Who runs the tiles."""
+    names = [r.config.id for r in running]
+    if where == "local":
+        return here(model, [r.source for r in running], names, tiles)
+    from core.build.cluster import Plan, engine  # Ray is there for those who want it
+
+    sources = tuple((config.weights_spec(r.config), r.config.neurons, r.source.sha256) for r in running)
+    threads = apart(torch.get_num_threads)  # a new thread's: numba's loops change that of the thread they are called in
+    plan = Plan(config.model_spec(), model.sha256, sources, tuple(names), device, config.dtype, threads)
+    return engine(plan, tiles)
 
 
 def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> list[Running]:
@@ -154,6 +211,9 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
                 config.weights_spec(one), model, hook=one.neurons, device=device, model_sha256=model.sha256
             )
             dictionary.check(source, model)
+            if isinstance(source, dictionary.Sae) and one.sae:
+                agree(source.said, model, config.context, bos=one.sae.bos, context=one.sae.context)
+            _manageable(source)
         except BadConfig as error:
             raise BadConfig(f"sources.{n}: {error}") from error
         if hook_layer(source.hook) != key.layer:
@@ -164,6 +224,15 @@ def _sources(config: BuildConfig, model: loading.LoadedModel, device: str) -> li
             Running(one, key, source, Nonzeros(source.width), coordinates, dense, model.sha256, model.settings_sha256)
         )
     return running
+
+
+def _manageable(source: dictionary.Dictionary) -> None:
+    """Raises `BadConfig` for a signed source so wide that its exact products would not fit into memory."""
+    if source.signed and source.width > SIGNED:
+        raise BadConfig(
+            f"it has {source.width:,} features with both signs, whose correlations take {source.width**2 * 8 >> 30} "
+            f"GiB: at most {SIGNED:,} are built."
+        )
 
 
 def _counted(texts: Texts, special: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -182,48 +251,62 @@ def _embedded(texts: Texts, model: loading.LoadedModel) -> None:
         )
 
 
-@torch.no_grad()
-def _pass(model: loading.LoadedModel, running: list[Running], tiles: Tiles, tell: Progress) -> None:
-    """Runs every chunk that some source still needs and hands the hooks' activations to those sources."""
+def _pass(engine: Engine, running: list[Running], tiles: Tiles, tell: Progress) -> None:
+    """Has every tile run that some source still needs, and adds up what each source takes of it."""
     total = tiles.begin(tiles.chunks)
     first = min(r.work.done for r in running)
     tell("running the model", tiles.begin(first), total)
-    for chunk in range(first, tiles.chunks):
-        needing = [r for r in running if r.work.done == chunk]
-        hooks = sorted({r.source.hook for r in needing})
-        for begin, end in tiles.of_chunk(chunk):
-            tokens, flat = tiles.run(model, begin, end, hooks)
-            for r in needing:
-                _take(r, flat[r.source.hook], tokens)
-            tell("running the model", int(tiles.texts.starts[end]), total)
-        for r in needing:
-            r.work.finish(r.nonzeros.chunk(), r.state())
+    done = [r.work.done for r in running]
+    jobs = [
+        Job(chunk, begin, end, tuple(n for n in range(len(running)) if done[n] <= chunk))
+        for chunk in range(first, tiles.chunks)
+        for begin, end in tiles.of_chunk(chunk)
+    ]
+    with closing(engine(jobs, lambda n: running[n].tails)) as results:
+        for at, job in enumerate(jobs):
+            for n in job.sources:
+                running[n].add(*next(results))
+            tell("running the model", int(tiles.texts.starts[job.end]), total)
+            if at + 1 == len(jobs) or jobs[at + 1].chunk > job.chunk:
+                for n in job.sources:
+                    running[n].work.finish(running[n].nonzeros.chunk(), running[n].state())
 
 
-def _take(r: Running, x: torch.Tensor, tokens: NDArray[np.uint32]) -> None:
-    """One tile of one source's activations."""
-    parts = []
-    for _, some in pieces(x, r.source.width):
-        acts = r.source.encode(some)
-        if r.dense is None:
-            parts.append(positive(acts))
-            _finite(r, parts[-1].values)
-            continue
-        _finite(r, to_numpy(acts))
-        if r.tails is None:
-            ordered = acts.sort(dim=0).values
-            last = len(ordered) - 1
-            r.tails = (ordered[int(LOWER_TAIL * last)].clone(), ordered[int(UPPER_TAIL * last)].clone())
-        r.dense.add(to_numpy(acts))
-        parts.append(outside(acts, *r.tails))
-    r.nonzeros.add(tokens, parts)
-    if r.coordinates is not None:
-        r.coordinates.add(joined(parts), to_numpy(x))
+def _relate(
+    config: BuildConfig, root: Path, running: list[Running], prompts: Prompts, counted: int, tell: Progress
+) -> None:
+    """Who fires with whom, while the non-zeros are here: it needs no store. It waits, hidden, for the sources to stand.
+
+    A source that stands already takes part if it kept its store, in parts of the same tokens.
+    """
+    begun = [r for r in running if r.begun is not None]
+    with keeping.parts_folder(root, config.model.id) as folder:
+
+        def side(r: Running) -> Callable[[], Side]:
+            if r.begun is not None:
+                return lambda: pair_side(r.work.chunks, r.source.width, counted)
+            spans = [np.load(chunk / "tokens.npy") for chunk in begun[0].work.chunks]
+            store = SourceData(root / r.key.model_id / r.key.source_id).store()
+            return lambda: keeping.of_store(store, counted, spans, folder / r.key.source_id)
+
+        there = [r for r in running if r.begun is not None or (root / str(r.key) / layout.STORE).is_dir()]
+        members = [keeping.Member(r.key, _stamp(config, r, prompts), side(r)) for r in there]
+        new = {r.key for r in begun}
+        keeping.make(
+            root / config.model.id / RELATED, members, lambda a, b: a.key in new or b.key in new,
+            compact=config.compact, tell=tell, known=[root], most=RELATED_PRODUCTS,
+        )  # fmt: skip
 
 
-def _finite(r: Running, values: NDArray[np.float32]) -> None:
-    if not np.isfinite(values).all():
-        raise BadConfig(f"{r.config.id}: its values on these texts are not finite numbers: its weights are too large.")
+def _settle(root: Path, model_id: str) -> None:
+    """What was related goes to the sources that stand; those that were written anew brought theirs along."""
+    waiting = root / model_id / RELATED
+    for one in waiting.glob("*/*/derived/*"):
+        source = root / one.relative_to(waiting).parents[1]
+        if (source / "source.json").is_file() and not (source / "derived" / one.name).exists():
+            (source / "derived").mkdir(exist_ok=True)
+            one.rename(source / "derived" / one.name)
+    shutil.rmtree(waiting, ignore_errors=True)
 
 
 def _finish(
@@ -237,17 +320,22 @@ def _finish(
     W_U: torch.Tensor,
 ) -> Finished:
     """All that writing a source needs."""
-    tails = None if r.tails is None else (to_numpy(r.tails[0]), to_numpy(r.tails[1]))
-    weights = config.weights_spec(r.config)
+    weights = replace(config.weights_spec(r.config), commit=getattr(r.source, "commit", None))
     if weights.path:
         weights = replace(weights, path=relative(Path(weights.path), root))
+    attributed = None
+    if is_attributable(r.source.architecture, r.source.hook):
+        tiles = Tiles.of(texts, _counted(texts, model.manifest.special))
+        attributed = partial(write_attributed, model=model, source=r.source, tiles=tiles, compact=config.compact)
     return Finished(
         folder=root / r.key.model_id / r.key.source_id, key=r.key, source=r.source, weights=weights,
         origin=config.weights_origin(r.config), chunks=r.work.chunks, coordinates=r.coordinates,
-        dense=r.dense, tails=tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary, W_U=W_U,
-        residual=residual_rows(r.source, model),
-        store=config.store, compact=config.compact, release=_release(config), build=_stamp(config, r, prompts),
-        context=config.context, dtype=config.dtype,
+        dense=r.dense, tails=r.tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary,
+        W_U=W_U, residual=residual_rows(r.source, model),
+        related=root / config.model.id / RELATED / str(r.key) / "derived",
+        store=config.store, compact=config.compact, annotate=config.annotate, release=_release(config),
+        build=_stamp(config, r, prompts),
+        context=config.context, dtype=config.dtype, attributed=attributed,
     )  # fmt: skip
 
 

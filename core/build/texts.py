@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.build.config import BuildConfig
+from core.catalog.manifest import read_source
 from core.errors import BadConfig
+from core.store.layout import SourceData
 
 Ids = NDArray[np.uint32]
 
@@ -124,6 +126,32 @@ def cut(config: BuildConfig, tokenizer: Any, bos: int | None) -> Prompts:
         raise BadConfig("dataset: no prompt came out of it: every document is empty.")
     name = config.dataset.hub or str(config.dataset.path)
     return Prompts(tokens, np.array(numbers, np.uint32), parts, digest.hexdigest(), name)
+
+
+def again(folder: Path, config: BuildConfig, settings_sha256: str) -> Prompts:
+    """The prompts that the source in `folder` was built on, the first `config.prompts` of them.
+
+    Raises:
+        BadConfig: they are of a model with another tokenizer or configuration, or longer than `config.context`.
+        BadData: the source is damaged.
+    """
+    manifest, data = read_source(folder / "source.json"), SourceData(folder)
+    if manifest.build.get("model_settings_sha256") != settings_sha256:
+        raise BadConfig(
+            f"dataset.like: {manifest.record.key} was built with another tokenizer or configuration than "
+            f"{config.model.id} has now."
+        )
+    rows = [data.prompt(n) for n in range(min(config.prompts, manifest.record.prompts))]
+    tokens = [np.asarray(row["tokens"]).astype(np.uint32) for row in rows]
+    longest = max(map(len, tokens))
+    if longest > config.context:
+        key = manifest.record.key
+        raise BadConfig(f"dataset.like: {key} has prompts of {longest} tokens: write context: {longest}.")
+    digest = hashlib.sha256()
+    for ids in tokens:
+        digest.update(ids.tobytes() + b"|")
+    documents_ = np.array([row["document"] for row in rows], np.uint32)
+    return Prompts(tokens, documents_, [str(row["part"]) for row in rows], digest.hexdigest(), manifest.record.dataset)
 
 
 def _tokenised(tokenizer: Any, source: Iterable[Document], size: int = 64) -> Iterator[tuple[Ids, Document]]:

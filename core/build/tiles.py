@@ -2,15 +2,16 @@
 
 What a matrix product gives for a row may depend on the shape of the whole product. All tiles of a build therefore have
 one shape, which follows from the prompts alone, and the encoders are given equal pieces of a tile: the bytes of a
-source do not depend on how many tiles are run together, by whom, or after which interruption. A chunk is `PER_CHUNK`
-tiles: what is written at once, and the most that an interruption loses.
+source do not depend on how many tiles are run together, by whom, or after which interruption (only where memory does
+not suffice for a tile is it run by halves, which may move last digits). A chunk is `PER_CHUNK` tiles: what is written
+at once, and the most that an interruption loses.
 
 Cost: padding. With prompts of one length there is none but in the last tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,10 @@ import torch
 
 from core.build.examples import Texts
 from core.errors import BadConfig
-from core.kernel import U32, Bool
+from core.kernel import I64, U32, Bool
 from core.models.capture import capture
 from core.models.loading import LoadedModel
+from core.models.memory import by_halves
 
 TOKENS, PER_CHUNK = 2048, 16
 """Places for tokens in a tile, and tiles in a chunk. The temporaries of a larger tile are no longer kept by the C
@@ -72,23 +74,42 @@ class Tiles:
             out[n, : len(ids)] = torch.from_numpy(ids)
         return out
 
-    def run(self, model: LoadedModel, begin: int, end: int, hooks: list[str]) -> tuple[U32, dict[str, torch.Tensor]]:
-        """Runs a tile: the numbers of its counted tokens, and of each hook their activations `[n, d]`.
+    def tile(self, begin: int, end: int) -> Tile:
+        """The tile of some prompts."""
+        first, last = self.texts.starts[begin], self.texts.starts[end]
+        tokens = np.flatnonzero(self.counted[first:last]) + first
+        prompt = self.texts.prompt[tokens].astype(np.int64)
+        places = (prompt - begin) * self.longest + tokens - self.texts.starts[prompt]
+        return Tile(self.ids(begin, end).numpy(), tokens.astype(np.uint32), places)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What is run at once: it needs nothing else of the texts."""
+
+    ids: I64
+    """[rows, longest]"""
+    tokens: U32
+    """The numbers of its counted tokens."""
+    places: I64
+    """Where these stand among its places."""
+
+    def run(self, model: LoadedModel, hooks: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Of each hook the activations `[n, d]` of the counted tokens.
+
+        Where memory does not suffice for all its prompts they are run by halves.
 
         Raises:
             BadConfig: the model's activations are not finite.
         """
-        cache = capture(model, self.ids(begin, end), hooks)
-        first, last = self.texts.starts[begin], self.texts.starts[end]
-        tokens = np.flatnonzero(self.counted[first:last]) + first
-        prompt = self.texts.prompt[tokens].astype(np.int64)
-        places = torch.from_numpy((prompt - begin) * self.longest + tokens - self.texts.starts[prompt])
-        flat = {}
-        for hook, value in cache.items():
+        ids, places, flat = torch.from_numpy(self.ids), torch.from_numpy(self.places), {}
+        parts = by_halves(lambda rows: capture(model, ids[rows], list(hooks)), len(ids))
+        for hook in hooks:
+            value = torch.cat([part[hook] for part in parts]) if len(parts) > 1 else parts[0][hook]
             flat[hook] = value.flatten(0, 1)[places.to(value.device)]
             if not flat[hook].isfinite().all():
                 raise BadConfig(f"model: its activations at {hook} are not finite numbers: its weights are damaged.")
-        return tokens.astype(np.uint32), flat
+        return flat
 
 
 def pieces(x: torch.Tensor, width: int) -> Iterator[tuple[int, torch.Tensor]]:

@@ -1,4 +1,4 @@
-"""Writes one source's folder from what the pass gathered: store, statistics, tables, examples, manifest.
+"""Writes one source's folder from what the pass gathered: store, statistics, tables, examples, annotations, manifest.
 
 The chunks' entries are merged into the store first, and everything else is read from it in blocks of `layout.BATCH`
 features, so that memory is that of one block, however many tokens there were.
@@ -21,16 +21,19 @@ from numpy.typing import NDArray
 from core.build import examples, weights
 from core.build.describe import Figures, describe
 from core.build.moments import CoordinateMoments, DenseMoments, Strongest, Sums, strongest
-from core.build.nonzeros import Grouped, merge
+from core.build.nonzeros import merge
 from core.build.ranks import ranked
 from core.build.texts import Prompts
 from core.build.together import Together
 from core.catalog.manifest import SourceManifest, WeightsSpec, write_source
+from core.explain.annotation.source import annotate_folder
 from core.kernel import F32, F64, I64, U32
 from core.models.vocabulary import Vocabulary
 from core.records import ReleaseRecord, SourceKey, SourceRecord
 from core.sources.dictionary import Dictionary
 from core.store import layout
+from core.store.columns import Lists, arrow, examples_schema, features_schema
+from core.store.grouped import Grouped
 from core.store.write import checksums, staged
 
 RELATED, LABEL = 10, 3
@@ -57,12 +60,17 @@ class Finished:
     W_U: torch.Tensor
     residual: torch.Tensor | None
     """The decoder's rows in the residual stream, where they write to it."""
+    related: Path
+    """What was derived from its non-zeros already, if that is there."""
     store: bool
     compact: bool
+    annotate: bool
     release: ReleaseRecord
     build: dict[str, Any]
     context: int
     dtype: str
+    attributed: Callable[..., None] | None = None
+    """Writes where the examples' values came from into a folder, for a source on attention heads."""
 
 
 def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> SourceRecord:
@@ -70,15 +78,21 @@ def write_source_folder(f: Finished, tell: Callable[[float, float], None]) -> So
     with staged(f.folder) as folder:
         grouped = merge(f.chunks, f.source.width, folder / layout.STORE, layout.BATCH)
         _write_prompts(folder / layout.PROMPTS, f)
-        schema = _features_schema(f.compact)
+        schema = features_schema(f.compact)
         batches = _feature_batches(f, grouped, schema, tell)
         layout.write_batches(folder / layout.FEATURES, schema, batches, compact=f.compact)
-        schema = _examples_schema(half=f.compact and _fits_half(grouped), context=f.context)
+        schema = examples_schema(half=f.compact and _fits_half(grouped), context=f.context)
         batches = _example_batches(f, grouped, schema, tell)
         layout.write_batches(folder / layout.EXAMPLES, schema, batches, compact=f.compact)
+        if f.attributed is not None:
+            f.attributed(folder, tell=tell)
+        record = _record(f, int((np.diff(grouped.offsets) > 0).sum()))
+        if f.annotate:
+            annotate_folder(folder, grouped, f.vocabulary, f.build, active=record.active, compact=f.compact)
+        if f.related.is_dir():
+            shutil.copytree(f.related, folder / "derived", dirs_exist_ok=True)
         if not f.store:
             shutil.rmtree(folder / layout.STORE)
-        record = _record(f, int((np.diff(grouped.offsets) > 0).sum()))
         write_source(
             folder / "source.json",
             SourceManifest(record=record, weights=f.weights, build=f.build, checksums=checksums(folder)),
@@ -100,6 +114,8 @@ def _record(f: Finished, alive: int) -> SourceRecord:
             "its value lies beyond the 98th or below the 0.5th percentile of the first counted tokens; moments, "
             "extremes and histograms cover every token"
         )
+    if f.tails is not None and f.source.kind == "sae":  # it fires with both signs
+        active = "its value is not zero; moments, extremes and histograms cover every token"
     return SourceRecord(
         key=f.key, kind=f.source.kind, architecture=f.source.architecture, hook=f.source.hook,
         hook_out=f.source.hook_out if f.source.hook_out != f.source.hook else "", layer=f.key.layer,
@@ -123,30 +139,6 @@ def _write_prompts(path: Path, f: Finished) -> None:
 
 # -- features.arrow ----------------------------------------------------------------------------------------------------
 
-_L32, _LF, _LI = pa.list_(pa.uint32()), pa.list_(pa.float32()), pa.list_(pa.int32())
-_WITHIN_ONE = {
-    "coordinate_share", "neuron_pearson", "neuron_cosine", "related_pearson", "related_cosine", "near_cosine",
-}  # fmt: skip
-"""Columns of numbers between -1 and 1, for which float16 will do in a compact build."""
-_FEATURES = pa.schema([
-    ("active", pa.uint32()), ("maximum", pa.float32()), ("minimum", pa.float32()), ("mean", pa.float64()),
-    ("deviation", pa.float64()), ("label", pa.string()), ("promotes", pa.string()),
-    ("histogram_low", pa.float32()), ("histogram_high", pa.float32()), ("histogram", _L32),
-    ("ranked", _LF), ("ranked_low", _LF),
-    ("logits_low", pa.float32()), ("logits_high", pa.float32()), ("logits", _L32),
-    ("top_ids", _L32), ("top_values", _LF), ("bottom_ids", _L32), ("bottom_values", _LF),
-    ("coordinate", _LI), ("coordinate_value", _LF), ("coordinate_share", _LF),
-    ("neuron", _LI), ("neuron_pearson", _LF), ("neuron_cosine", _LF),
-    ("related", _LI), ("related_pearson", _LF), ("related_cosine", _LF),
-    ("near", _LI), ("near_cosine", _LF),
-])  # fmt: skip
-
-
-def _features_schema(compact: bool) -> pa.Schema:
-    half = pa.list_(pa.float16())
-    return pa.schema([pa.field(c.name, half) if compact and c.name in _WITHIN_ONE else c for c in _FEATURES])
-
-
 def _feature_batches(
     f: Finished, grouped: Grouped, schema: pa.Schema, tell: Callable[[float, float], None]
 ) -> Iterator[pa.RecordBatch]:
@@ -168,27 +160,8 @@ def _feature_batches(
         columns |= _related(f, together, sums, begin, end)
         near, cosine = neighbours(begin)
         columns |= {"near": near, "near_cosine": cosine}
-        yield pa.record_batch([_arrow(columns[c.name], c.type) for c in schema], schema=schema)
+        yield pa.record_batch([arrow(columns[c.name], c.type) for c in schema], schema=schema)
         tell(end / 2, grouped.width)
-
-
-def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
-    """A column; a two-dimensional array becomes lists, and so do `Lists`."""
-    if isinstance(values, np.ndarray) and values.ndim == 2:
-        values = Lists(values.ravel(), np.full(len(values), values.shape[1]))
-    if isinstance(values, Lists):
-        offsets = np.concatenate([[0], np.cumsum(values.sizes)]).astype(np.int32)
-        inner = values.flat.astype(kind.value_type.to_pandas_dtype(), copy=False)
-        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(inner, kind.value_type))
-    return pa.array(values, kind)
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """A column of lists: all of them one after another, and how long each is."""
-
-    flat: NDArray[Any]
-    sizes: I64
 
 
 def _statistics(f: Finished, grouped: Grouped, figures: Figures, words: _Words, begin: int, end: int) -> dict[str, Any]:
@@ -321,20 +294,6 @@ def _pruned(name: str, found: Strongest) -> dict[str, Any]:
 # -- examples.arrow ----------------------------------------------------------------------------------------------------
 
 
-def _examples_schema(*, half: bool, context: int) -> pa.Schema:
-    """The columns of examples.arrow; a compact build keeps the strips' values in float16, if none is too large."""
-    place = pa.uint8() if context <= 256 else pa.uint32()
-    value = pa.float16() if half else pa.float32()
-    return pa.schema([
-        ("group_kind", pa.list_(pa.uint8())), ("group_low", _LF), ("group_high", _LF),
-        ("group_share", pa.list_(pa.float64())), ("group_size", pa.list_(pa.uint8())),
-        ("prompt", _L32), ("position", pa.list_(place)), ("value", _LF), ("repeats", _L32),
-        ("member_count", pa.list_(pa.uint8())), ("member_prompt", _L32), ("member_position", pa.list_(place)),
-        ("member_value", _LF),
-        ("shown", _L32), ("shown_size", _L32), ("shown_position", pa.list_(place)), ("shown_value", pa.list_(value)),
-    ])  # fmt: skip
-
-
 def _example_batches(
     f: Finished, grouped: Grouped, schema: pa.Schema, tell: Callable[[float, float], None]
 ) -> Iterator[pa.RecordBatch]:
@@ -345,7 +304,7 @@ def _example_batches(
         if half:
             shown = columns["shown_value"]
             columns["shown_value"] = Lists(_half(shown.flat), shown.sizes)
-        yield pa.record_batch([_arrow(columns[c.name], c.type) for c in schema], schema=schema)
+        yield pa.record_batch([arrow(columns[c.name], c.type) for c in schema], schema=schema)
         tell((grouped.width + end) / 2, grouped.width)
 
 

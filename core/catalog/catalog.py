@@ -32,6 +32,11 @@ class Entry:
     folder: Path
     root: Path
 
+    @property
+    def imported(self) -> bool:
+        """Whether its dashboards came with an import: its prompts are of its own vocabulary, without BOS."""
+        return "imported" in self.manifest.build
+
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:

@@ -35,6 +35,8 @@ class ModelSpec:
     transformer_lens: str | None = None
     """A name that TransformerLens knows."""
     revision: str | None = None
+    commit: str | None = None
+    """The commit of the hub that the revision was when the model was first loaded; it is loaded from there on."""
 
     @property
     def origin(self) -> str:
@@ -56,6 +58,8 @@ class WeightsSpec:
     hub: str | None = None
     folder: str | None = None
     revision: str | None = None
+    commit: str | None = None
+    """As of a model; of a SAELens release it is known and not asked for, since SAELens takes what is newest."""
     hook: str | None = None
     """Where it belongs; None leaves it to the SAE's own metadata."""
     hook_out: str | None = None

@@ -133,7 +133,7 @@ class _Sums:
         self, x: Float[Tensor, "tok d"], reconstructed: Float[Tensor, "tok d"], features: Float[Tensor, "tok d_sae"]
     ) -> None:
         exact = x.double()
-        on = features > 0
+        on = features != 0  # SAEs that fire with both signs are active with either
         self.tokens += len(x)
         self.active += float(on.sum())
         self.error += float((exact - reconstructed.double()).square().sum())

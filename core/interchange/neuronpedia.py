@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from core.interchange import directory
+from core.explain.records import Explanation
+from core.interchange import directory, explanations
 from core.records import (
     ActivationsRecord,
+    Attribution,
     ByTokenRecord,
     Example,
     ExampleGroup,
@@ -93,9 +95,13 @@ def figures(key: SourceKey, measured: Figures, with_bos: Figures) -> Json:
     return named | asdict(measured) | {"with_bos": asdict(with_bos)}
 
 
-def feature(record: FeatureRecord, most: int | None = None) -> Json:
-    """The answer of `GET /api/feature/{modelId}/{layer}/{index}`; `most`: how many activations at most."""
-    return _identity(record) | _statistics(record) | _relations(record) | _examples(record, most)
+def feature(record: FeatureRecord, most: int | None = None, said: Sequence[Explanation] = ()) -> Json:
+    """The answer of `GET /api/feature/{modelId}/{layer}/{index}`; `most`: how many activations at most.
+
+    `said` are its explanations; their scores come without each example, which `GET /api/explanation/{id}` has.
+    """
+    found = {"explanations": [explanations.explanation(one, details=False) for one in said]}
+    return _identity(record) | _statistics(record) | _relations(record) | _examples(record, most) | found
 
 
 def activations(record: FeatureRecord) -> list[Json]:
@@ -110,6 +116,7 @@ def activation(record: TestRecord) -> Json:
     return (
         UNUSED
         | _strip(record.tokens[skip:], record.values[skip:])
+        | _dfa(record.dfa, len(record.tokens), skip)
         | _names(record.key)
         | {"createdAt": None, "dataIndex": None, "dataSource": None}
     )
@@ -163,9 +170,7 @@ def _hit(hit: SearchHit, silent: set[int]) -> Json:
         "maxValue": values[peak],
         "maxValueIndex": peak,
         "values": values,
-        "dfaValues": [],
-        "dfaTargetIndex": None,
-        "dfaMaxValue": None,
+        **_dfa(hit.dfa, len(hit.values), 0),
         "neuron": _neuron(hit.key, hit.label, hit.density) | {"promotes": hit.promotes},
         "score": hit.score,
         "position": hit.position,
@@ -261,7 +266,6 @@ def _identity(record: FeatureRecord) -> Json:
         "model": {"id": record.key.model_id},
         "source": directory.source(source),
         "sourceSet": directory.set_row(source),
-        "explanations": [],
         "comments": [],
         "lists": [],
         "umap_x": None,
@@ -351,6 +355,7 @@ def _example(record: FeatureRecord, group: ExampleGroup, example: Example, strip
     return (
         UNUSED
         | strip
+        | _dfa(example.dfa, len(example.tokens), int(record.bos))
         | _names(record.key)
         | {
             "id": f"{record.key}/{group.kind}/{example.prompt}/{example.position}",
@@ -364,6 +369,14 @@ def _example(record: FeatureRecord, group: ExampleGroup, example: Example, strip
             "repeats": example.repeats,
         }
     )
+
+
+def _dfa(found: Attribution | None, tokens: int, skip: int) -> Json:
+    """Direct feature attribution in the list of tokens that is given, without the first `skip`; none says none."""
+    if found is None:
+        return {name: UNUSED[name] for name in ("dfaValues", "dfaTargetIndex", "dfaMaxValue")}
+    values = [*found.values, *[0.0] * (tokens - len(found.values))][skip:]
+    return {"dfaValues": values, "dfaTargetIndex": found.target - skip, "dfaMaxValue": max(values, default=0.0)}
 
 
 def _strip(tokens: tuple[Token, ...], values: tuple[float, ...]) -> Json:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from core.errors import BadConfig
 from core.models.loading import LoadedModel
+from core.models.thread import computing
 
 
 def hook_layer(hook: str) -> int:
@@ -42,7 +43,7 @@ def check_hooks(model: LoadedModel, hooks: Sequence[str]) -> None:
         )
 
 
-@torch.no_grad()
+@computing
 def capture(
     model: LoadedModel, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
 ) -> dict[str, Float[Tensor, "batch pos d"]]:

@@ -11,18 +11,21 @@ import hashlib
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from core import hub
 from core.catalog.manifest import ModelManifest, ModelSpec
 from core.errors import BadConfig, BadInput, NotAvailable
 from core.models.memory import keep_freed_memory
 from core.models.vocabulary import Vocabulary, pieces_of
 from core.records import ModelRecord
 
+LOADING = threading.Lock()
+"""Held while weights are read: Hugging Face changes torch's own functions meanwhile, for every thread."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -101,6 +104,19 @@ def _fuse_gelu(bridge: Any) -> None:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
+def lay_out(model: LoadedModel) -> None:
+    """Lays the weights of GPT-2's `Conv1D` out as `nn.Linear` has them, in place: same shapes, same numbers.
+
+    A product with two rows, which is a step of steering, then reads them once: 17 ms instead of 23 for GPT-2 small on
+    two cores; with 16 rows it makes no difference. Other architectures have `nn.Linear` to begin with.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    for module in model.bridge.original_model.modules():
+        if isinstance(module, Conv1D) and module.weight.is_contiguous():
+            module.weight.data = module.weight.data.t().contiguous().t()
+
+
 def load(
     spec: ModelSpec, *, device: str = "cpu", dtype: str = "float32", name: str | None = None, description: str = ""
 ) -> LoadedModel:
@@ -108,9 +124,15 @@ def load(
 
     Raises:
         NotAvailable: the folder that a manifest names is gone.
+        NotAvailable, Busy: the hub does not give it to this server, or does not answer (core.hub).
         BadConfig: it cannot be loaded: no such folder or name, an architecture that the bridge does not know, or one
             that does not predict the next token from those before it.
     """
+    with LOADING:
+        return _load(spec, device, dtype, name, description)
+
+
+def _load(spec: ModelSpec, device: str, dtype: str, name: str | None, description: str) -> LoadedModel:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
     from transformers.utils import logging
@@ -122,14 +144,18 @@ def load(
     assert place is not None
     if spec.path and not (Path(spec.path) / "config.json").is_file():
         raise NotAvailable(f"The weights of {spec.id} are not at {spec.path} any more (no config.json there).")
+    revision = None if spec.path else spec.commit or spec.revision
     try:
-        bridge = TransformerBridge.boot_transformers(
-            place, device=device, dtype=DTYPES[dtype], revision=None if spec.path else spec.revision
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            bridge.original_model.config._name_or_path or place, revision=spec.revision
-        )
+        bridge = TransformerBridge.boot_transformers(place, device=device, dtype=DTYPES[dtype], revision=revision)
+        name_there = bridge.original_model.config._name_or_path or place
+        if not spec.path:
+            revision = hub.fetched(name_there, "config.json", revision) or revision
+            spec = replace(spec, commit=revision if revision and hub.COMMIT.fullmatch(revision) else None)
+        tokenizer = AutoTokenizer.from_pretrained(name_there, revision=revision or spec.revision)
     except Exception as error:  # they raise many kinds; all mean that this is no model they can run
+        said = None if spec.path else hub.translated(error, place, spec.revision)
+        if said is not None:
+            raise type(said)(f"The model {spec.id} ({spec.origin}) cannot be loaded: {said}.") from error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadConfig(f"The model {spec.id} ({spec.origin}) cannot be loaded: {first}") from error
     _fuse_gelu(bridge)

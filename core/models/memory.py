@@ -11,8 +11,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from core.errors import Busy
+
+T = TypeVar("T")
 
 LARGEST, KEPT = 32 * 2**20, 2**30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -38,6 +42,29 @@ def ran_out(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def by_halves(run: Callable[[slice], T], rows: int) -> list[T]:
+    """What `run` gives of all rows at once, or where memory runs out of their halves, and of the halves of those.
+
+    On a GPU the next try finds what the last one took: its cache is emptied first. Raises what `run` raises of one row.
+    """
+    return [found for part in _halves(run, 0, rows) for found in part]
+
+
+def _halves(run: Callable[[slice], T], begin: int, end: int) -> Iterator[list[T]]:
+    try:
+        yield [run(slice(begin, end))]
+        return
+    except Exception as error:
+        if end - begin < 2 or not ran_out(error):
+            raise
+    torch = sys.modules.get("torch")  # when the error and what its frames hold are gone
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = (begin + end) // 2
+    yield from _halves(run, begin, middle)
+    yield from _halves(run, middle, end)
 
 
 _SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")

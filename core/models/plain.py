@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from core.models import capture as bridged
 from core.models.capture import check_hooks, per_token, switch_on
 from core.models.loading import LoadedModel
+from core.models.thread import computing
 
 Change = Callable[[Tensor], Tensor | None]
 """Sees the activation at a hook, in whatever shape it has there; what it returns stands in for it."""
@@ -167,7 +168,7 @@ class Runner:
         keeps = "logits_to_keep" in inspect.signature(whole.forward).parameters
         self._last = {"logits_to_keep": 1} if keeps else {}
 
-    @torch.no_grad()
+    @computing
     def pass_(
         self, ids: Int[Tensor, "batch pos"], changes: Mapping[str, Change], cache: Any = None, *, every: bool = False
     ) -> tuple[Float[Tensor, "batch some vocab"], Any]:
@@ -181,7 +182,7 @@ class Runner:
         logits = out.logits if every else out.logits[:, -1:]
         return logits.float(), out.past_key_values
 
-    @torch.no_grad()
+    @computing
     def see(self, ids: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
         """What passes at every hook, in whatever shape it has there; the rest of the pass is left out."""
         seen: dict[str, Tensor] = {}

@@ -21,6 +21,7 @@ from typing import Generic, Literal, TypeVar
 from core.errors import WorkbenchError
 from core.models.inturn import InTurn
 from core.models.memory import no_room, ran_out
+from core.models.thread import apart
 from core.records import Resident
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class Slot(Generic[T]):
     def _load(self) -> T:
         self.state, self.message = "loading", ""
         try:
-            return self.load()
+            return apart(self.load)
         except BaseException as error:
             hungry = ran_out(error)
             told = no_room() if hungry else error

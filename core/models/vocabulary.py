@@ -13,13 +13,26 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from core.errors import BadData
 from core.records import Token
 from core.store.layout import regular
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """What techniques ask of a model that read a text, here or elsewhere."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """How its tokens are drawn."""
+
+    @property
+    def bos(self) -> int | None:
+        """The token that every text begins with."""
 
 
 class Vocabulary:

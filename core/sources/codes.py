@@ -1,8 +1,7 @@
 """A source's codes of one text: the value of every feature at every token, and what a search asks of them.
 
 An SAE's codes are kept as their non-zeros, a dense source's (neurons, directions) as the matrix that they are. Both
-answer the same questions. Positions count BOS as 0. Pure NumPy. Cost: a sort of a text's non-zeros, or a look at each
-value.
+answer the same questions. Positions count BOS as 0. Cost: a look at a text's non-zeros, or at each value.
 """
 
 from __future__ import annotations
@@ -12,10 +11,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
+from jaxtyping import Bool as Flags
+from jaxtyping import Float32, Int32, Int64
 from numpy.typing import NDArray
 
-Where: TypeAlias = Bool[np.ndarray, " tokens"]
+from core.kernel import F32, I32, I64, Bool, compiled, no_type_check
+
+Where: TypeAlias = Flags[np.ndarray, " tokens"]
 """The tokens that are looked at."""
 
 
@@ -47,12 +49,11 @@ class Sparse:
 
     def peaks(self, where: Where) -> Peaks:
         """Every feature's strongest value among the tokens `where`."""
-        kept = where[self.positions]
-        features, values, positions = self.features[kept], self.values[kept], self.positions[kept]
-        order = np.lexsort((positions, -np.abs(values), features))
-        features = features[order]
-        first = order[np.flatnonzero(np.diff(features, prepend=-1))]
-        return Peaks(self.features[kept][first].astype(np.int64), values[first], positions[first].astype(np.int64))
+        at = np.full(self.width, -1, np.int64)
+        _strongest(where, self.positions, self.features, self.values, at)
+        features = np.flatnonzero(at >= 0)
+        first = at[features]
+        return Peaks(features, self.values[first], self.positions[first].astype(np.int64))
 
     def of(self, features: Int64[np.ndarray, " k"]) -> Float32[np.ndarray, "k tokens"]:
         """The values of some features, each named once, at every token."""
@@ -137,6 +138,18 @@ class Dense:
 
 
 Codes: TypeAlias = Sparse | Dense
+
+
+@compiled()
+@no_type_check
+def _strongest(where: Bool, positions: I32, features: I32, values: F32, at: I64) -> None:
+    """Of each feature the entry of largest magnitude, the first of several; what is no number comes last."""
+    for entry in range(len(features)):
+        if where[positions[entry]]:
+            held = at[features[entry]]
+            size = abs(values[entry])
+            if held < 0 or size > abs(values[held]) or (size == size and values[held] != values[held]):
+                at[features[entry]] = entry
 
 
 def sparse(acts: Float32[np.ndarray, "tokens width"]) -> Sparse:

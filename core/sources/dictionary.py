@@ -16,12 +16,13 @@ from torch import Tensor
 from core.catalog.manifest import WeightsSpec
 from core.errors import BadConfig
 from core.models.capture import capture, check_hooks
-from core.models.loading import LoadedModel
+from core.models.loading import LOADING, LoadedModel
 from core.records import Kind
 from core.sources.directions import Directions, load_directions
 from core.sources.neurons import Neurons
 from core.sources.sae import Sae
 from core.sources.saelens import load_sae
+from core.sources.said import is_centred
 
 __all__ = ["Dictionary", "Directions", "Neurons", "Sae", "check", "load"]
 
@@ -91,8 +92,11 @@ def load(
     elif spec.kind == "directions":
         source = load_directions(spec, hook, device)
     else:
-        source = load_sae(spec, device)
+        with LOADING:
+            source = load_sae(spec, device)
     check_hooks(model, [source.hook, source.hook_out])
+    if isinstance(source, Sae) and is_centred(source.said, source.hook, model):
+        source.centre()
     return source
 
 

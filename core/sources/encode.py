@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.models.loading import LoadedModel
+from core.models.thread import computing
 from core.sources.codes import Codes, Dense, Sparse, merged, sparse
 from core.sources.dictionary import Dictionary
 from core.sources.sae import Sae
@@ -43,7 +44,7 @@ class Encoder:
         """Memory beyond the model's."""
         return self.source.bytes + (0 if self._screen is None else self._screen.bytes)
 
-    @torch.no_grad()
+    @computing
     def __call__(self, x: Float[Tensor, "n d_in"], bos: Sequence[int] = ()) -> Codes:
         """The codes of n tokens; `bos` says which of them are the model's BOS before a text."""
         if self.source.signed:

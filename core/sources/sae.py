@@ -4,12 +4,15 @@ Nothing is folded and nothing computed anew: values are SAELens's own, of every 
 token. A transcoder reads `hook_name` and writes at `hook_name_out`; a skip transcoder adds W_skip @ x to what it
 reconstructs. Activations that have heads (`attn.hook_z`) come flattened to [..., heads × d_head], as SAELens flattens
 them. The caller's SAE is left as it is: SAELens keeps norms of the last input and the heads' shape on its SAEs, and
-here they are kept on a shallow copy that shares the weights, and thrown away.
+here they are kept on a shallow copy that shares the weights, and thrown away. Where an SAE was trained on a model whose
+writing weights were centred (`core.sources.said`), it is given x less its mean, and the mean goes back into what it
+reconstructs.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 from contextlib import nullcontext
 from typing import Any
@@ -20,9 +23,9 @@ from torch import Tensor
 
 from core.errors import BadConfig
 from core.records import Kind
+from core.sources.said import Said
 
 _REFUSED = {
-    "abstopk": "its features fire with both signs on few tokens, and the statistics here are of one sign or of all",
     "temporal": "its value at a token depends on the tokens before it, and sources here are encoded token by token",
 }
 _LEAVE, _LEFT = ("constant_norm_rescale", "layer_norm"), ("x_norm_coeff", "ln_mu", "ln_std")
@@ -38,9 +41,10 @@ class Sae:
         BadConfig: an architecture that cannot be a source, or one that does not say where it belongs.
     """
 
-    signed = False
-
-    def __init__(self, sae: Any, sha256: str, *, hook: str | None = None, hook_out: str | None = None) -> None:
+    def __init__(
+        self, sae: Any, sha256: str, *, hook: str | None = None, hook_out: str | None = None, said: Said | None = None,
+        commit: str | None = None,
+    ) -> None:  # fmt: skip
         self.architecture = str(sae.cfg.architecture())
         self.kind: Kind = "transcoder" if self.architecture.endswith("transcoder") else "sae"
         metadata = sae.cfg.metadata
@@ -55,12 +59,27 @@ class Sae:
             self.hook_out = str(_named(hook_out or metadata.hook_name_out, "hook_name_out", "hook_out"))
         else:
             self.hook_out = self.hook
+        self.signed = self.architecture == "abstopk"
+        self.said = said or Said()
+        self.commit = commit
+        """Of the hub, of which its files are."""
+        self.centred = False
+        """Whether it was trained on x - mean(x)."""
         self.d_in = int(sae.cfg.d_in)
         self.sha256 = sha256
         self.sae = _own(sae)
         stateful = sae.cfg.normalize_activations in _LEAVE
         self._scales = stateful or getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
         self._lock = threading.Lock() if stateful else nullcontext()  # guards what SAELens leaves on `sae`
+
+    def centre(self) -> None:
+        """From now on it is given x - mean(x). Other numbers, so another hash."""
+        if not self.centred:
+            self.centred = True
+            self.sha256 = hashlib.sha256(f"{self.sha256} centred".encode()).hexdigest()
+
+    def _given(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centred else x
 
     @property
     def width(self) -> int:
@@ -81,7 +100,7 @@ class Sae:
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """`SAE.encode`; a sparse result is made dense."""
         with self._lock:
-            acts = self.sae.encode(x)
+            acts = self.sae.encode(self._given(x))
             self._forget()
         return _dense(acts).float()
 
@@ -89,7 +108,7 @@ class Sae:
     def process(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_in"]:
         """What the encoder's matrix meets: x normalised, and less `b_dec`, where the SAE does so."""
         with self._lock:
-            found: Tensor = self.sae.process_sae_in(x)
+            found: Tensor = self.sae.process_sae_in(self._given(x))
             self._forget()
         return found
 
@@ -114,7 +133,7 @@ class Sae:
         full = torch.zeros(2, len(x), self.width, dtype=self.sae.dtype, device=x.device)
         full[0][:, indices] = change.to(full.dtype)
         with self._lock:
-            self.sae.process_sae_in(x)  # leaves what `decode` scales by
+            self.sae.process_sae_in(self._given(x))  # leaves what `decode` scales by
             more, none = self.sae.decode(full).float()
             self._forget()
         return more - none
@@ -124,13 +143,16 @@ class Sae:
         self, x: Float[Tensor, "... d_in"]
     ) -> tuple[Float[Tensor, "... d_sae"], Float[Tensor, "... d_out"]]:
         """(values, what the dictionary puts at `hook_out`), float32: SAELens's `forward`."""
-        x = x.to(self.sae.dtype)  # W_skip meets x itself
+        whole = x.to(self.sae.dtype)
+        x = self._given(whole)  # W_skip meets it too
         with self._lock:
             acts = _dense(self.sae.encode(x))
             out: Tensor = self.sae.decode(acts)
             self._forget()
         if hasattr(self.sae, "W_skip"):
             out = out + x @ self.sae.W_skip.T
+        if self.centred and self.hook_out == self.hook:
+            out = out + whole.mean(-1, keepdim=True)
         return acts.float(), out.float()
 
     def _forget(self) -> None:

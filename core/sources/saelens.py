@@ -1,6 +1,7 @@
-"""Reads a SAELens SAE from a folder, a hub repository or a release, in float32 and with nothing folded.
+"""Reads an SAE from a folder, a hub repository or a release of SAELens's, in float32 and with nothing folded.
 
-SAELens's own loaders do the reading, also of folders that versions before 6 wrote. A BatchTopK or matryoshka SAE as a
+A folder is SAELens's, sparsify's or dictionary_learning's (`core.sources.folders`); the latter two have readers of
+their own. SAELens's own loaders read the first, also what versions before 6 wrote. A BatchTopK or matryoshka SAE as a
 training run saves it is taken in the form that SAELens gives it for inference: JumpReLU with the threshold that
 training kept, and decoder norms folded if it rescales by them. A release for which SAELens knows a norm scaling factor
 comes with that factor folded, as `SAE.from_pretrained` gives it; a folder that still says `expected_average_only_in` is
@@ -12,16 +13,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from core import hub
 from core.catalog.manifest import WeightsSpec
-from core.errors import BadConfig, NotAvailable
+from core.errors import BadConfig, NotAvailable, WorkbenchError
+from core.sources.folders import EXPECTED, FILES, format_of, read_json
 from core.sources.sae import Sae
+from core.sources.said import said, translated
 
-CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+CONFIG = "cfg.json"
 _TRAINING = ("batchtopk", "matryoshka_batchtopk")
 """Architectures that SAELens has for training alone."""
 
@@ -33,16 +38,17 @@ def load_sae(spec: WeightsSpec, device: str) -> Sae:
         NotAvailable: the weights are not where the manifest says.
         BadConfig: they are there, but are no SAE that can be a source; the message says why.
     """
+    raw: Mapping[str, Any] | None = None
+    commit: str | None = None
     try:
-        if spec.path:
-            sae = _from_folder(Path(spec.path), device)
-        elif spec.release:
-            from sae_lens import SAE
-
-            sae = SAE.from_pretrained(spec.release, str(spec.sae_id), device=device)
+        if spec.release:
+            sae, commit = _of_release(spec, device)
         else:
-            sae = _from_folder(_download(spec), device)
-    except (NotAvailable, BadConfig):
+            folder = Path(spec.path) if spec.path else _download(spec)
+            commit = None if spec.path else hub.commit_of(folder)
+            sae = _from_folder(folder, device)
+            raw = read_json(folder / CONFIG) if format_of(folder) == "saelens" else None
+    except WorkbenchError:
         raise
     except Exception as error:  # SAELens raises many kinds; all mean that these weights are no SAE it knows
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -52,17 +58,41 @@ def load_sae(spec: WeightsSpec, device: str) -> Sae:
             raise BadConfig(f"The SAE {spec.origin} is damaged: {name} holds numbers that are not finite.")
     sae.eval().requires_grad_(False)
     try:
-        return Sae(sae, _sha256(sae), hook=spec.hook, hook_out=spec.hook_out)
+        metadata = sae.cfg.metadata
+        hook, out = (translated(metadata, name) for name in ("hook_name", "hook_name_out"))
+        hook, out, about = spec.hook or hook, spec.hook_out or out, said(metadata, raw)
+        return Sae(sae, _sha256(sae), hook=hook, hook_out=out, said=about, commit=commit)
     except BadConfig as error:
         raise BadConfig(f"The SAE {spec.origin}: {error}") from None
 
 
+def _of_release(spec: WeightsSpec, device: str) -> tuple[Any, str | None]:
+    """(the SAE of a release, the commit of its repository that is newest here)."""
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    known = get_pretrained_saes_directory().get(str(spec.release))
+    repository = known.repo_id if known else str(spec.release)
+    with hub.said(repository, None, f"The SAE {spec.origin} cannot be loaded: "):
+        sae = SAE.from_pretrained(str(spec.release), str(spec.sae_id), device=device)
+    return sae, hub.newest(repository)
+
+
 def _from_folder(folder: Path, device: str) -> Any:
-    """The SAE of a SAELens folder."""
+    """The SAE of a folder."""
     from sae_lens import SAE
 
-    if not (folder / CONFIG).is_file():
-        raise NotAvailable(f"The SAE is not at {folder} any more (no {CONFIG} there).")
+    kind = format_of(folder)
+    if kind is None:
+        raise NotAvailable(f"The SAE is not at {folder} any more (no {EXPECTED} there).")
+    if kind == "sparsify":
+        from core.sources.sparsify import load_sparsify
+
+        return load_sparsify(folder, device)
+    if kind == "dictionary_learning":
+        from core.sources.dictlearn import load_dictlearn
+
+        return load_dictlearn(folder, device)
     if json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architecture") in _TRAINING:
         return _for_inference(folder, device)
     return SAE.load_from_disk(folder, device=device, dtype="float32")
@@ -81,22 +111,21 @@ def _for_inference(folder: Path, device: str) -> Any:
 
 
 def _download(spec: WeightsSpec) -> Path:
-    """Fetches an SAE's two files from the hub, or finds them in the cache."""
-    from huggingface_hub import errors, snapshot_download
+    """Fetches an SAE's files from the hub, in whatever format, or finds them in the cache; the folder of a commit."""
+    from huggingface_hub import snapshot_download
 
     prefix = f"{spec.folder.strip('/')}/" if spec.folder else ""
-    wanted = [prefix + CONFIG, prefix + WEIGHTS]
+    wanted = sorted({prefix + name for names in FILES.values() for name in names})
+    above = prefix.rstrip("/").rpartition("/")[0]
+    if prefix:
+        wanted.append(f"{above}/config.json" if above else "config.json")  # what sparsify says of the whole run
     place = f"{spec.hub}@{spec.revision}" if spec.revision else str(spec.hub)
-    try:
-        root = Path(snapshot_download(str(spec.hub), revision=spec.revision, allow_patterns=wanted))
-    except errors.RepositoryNotFoundError:
-        raise BadConfig(
-            f"The SAE {spec.origin} cannot be loaded: the hub has no {spec.hub}, or it is private."
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: the hub has no {place}.") from None
-    if not (root / prefix / CONFIG).is_file():
-        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {place} has no {prefix}{CONFIG}.")
+    revision = spec.commit or spec.revision
+    with hub.said(str(spec.hub), spec.revision, f"The SAE {spec.origin} cannot be loaded: "):
+        root = Path(snapshot_download(str(spec.hub), revision=revision, allow_patterns=wanted))
+    if format_of(root / prefix) is None:
+        missing = f"{prefix}{CONFIG}, nor {prefix}{' and '.join(FILES['dictionary_learning'])}"
+        raise BadConfig(f"The SAE {spec.origin} cannot be loaded: {place} has no {missing}.")
     return root / prefix
 
 

@@ -41,6 +41,8 @@ LOOSE = COLUMNS // 4
 """Features among these that may be active on a token, beyond which it is encoded in float32."""
 SLACK = 2.0**-14
 """Rounding of the lengths and of the bound itself, in float32, is far less."""
+ROUNDED = 2.0**-20
+"""Of a sum's parts: so much rounding each in float32 is far less."""
 
 
 def is_worth_it(source: Sae) -> bool:
@@ -76,6 +78,7 @@ class Screen:
         self._offset = (self._rows.double() @ self._centre.double() + self._bias.double()).float()
         threshold = getattr(sae, "threshold", None)
         self._cut = (torch.zeros_like(self._bias) if threshold is None else threshold.detach().float()).clamp_min(0)
+        self._beyond = self._offset - self._cut + ROUNDED * (self._offset.abs() + self._cut)
 
     @property
     def bytes(self) -> int:
@@ -96,9 +99,9 @@ class Screen:
         counts, rough = np.zeros((n, blocks), np.int64), np.zeros((n, blocks), np.bool_)
         with _LOOKING:
             _look(
-                products.numpy(), scale.numpy(), length.numpy(), missed.numpy(), self._missed.numpy(),
-                self._length.numpy(), self._offset.numpy(), self._cut.numpy(), met.contiguous().numpy(),
-                self._rows.numpy(), self._bias.numpy(), acts, active, counts, rough,
+                products.numpy(), scale.numpy(), ((1 + SLACK) * length).numpy(), ((1 + SLACK) * missed).numpy(),
+                self._missed.numpy(), self._length.numpy(), self._beyond.numpy(), self._cut.numpy(),
+                met.contiguous().numpy(), self._rows.numpy(), self._bias.numpy(), acts, active, counts, rough,
             )  # fmt: skip
             again = np.flatnonzero(rough.any(1) | ~np.isfinite(length.numpy()))
             counts[again] = 0
@@ -133,25 +136,27 @@ _LOOKING = threading.Lock()
 @compiled(parallel=True, reorder=True)
 @no_type_check
 def _look(
-    products: F32, t: F32, length: F32, missed: F32, w_missed: F32, w_length: F32, offset: F32, cut: F32,
+    products: F32, t: F32, length: F32, missed: F32, w_missed: F32, w_length: F32, beyond: F32, cut: F32,
     met: F32, rows: F32, bias: F32, acts: F32, active: Bool, counts: I64, rough: Bool,
 ) -> None:  # fmt: skip
-    """Sets `acts` and `active` where a feature is active, and `rough` where too many may be."""
+    """Sets `acts` and `active` where a feature is active, and `rough` where too many may be.
+
+    The first inner loop has no branch, no count and one type, so that it runs on vectors: a third of the time.
+    """
     n, width = products.shape
     for block in prange(counts.shape[1]):
         begin, end = block * COLUMNS, min(block * COLUMNS + COLUMNS, width)
+        wm, wl, over = w_missed[begin:end], w_length[begin:end], beyond[begin:end]
         for r in range(n):
-            maybe = 0
-            for c in range(begin, end):
-                product = products[r, c] * t[r]
-                bound = length[r] * w_missed[c] + missed[r] * w_length[c]
-                bound += np.float32(SLACK) * (
-                    bound + abs(product) * np.float32(0.01) + abs(offset[c]) * np.float32(0.01)
-                )
-                may = not product + offset[c] + bound <= cut[c]  # so that what is no number stays
-                active[r, c] = may
-                maybe += may
-            rough[r, block] = maybe > LOOSE
+            row, may, t_r, long, miss = products[r, begin:end], active[r, begin:end], t[r], length[r], missed[r]
+            for c in range(end - begin):
+                product = row[c] * t_r
+                most = product + np.float32(ROUNDED) * abs(product) + long * wm[c] + miss * wl[c] + over[c]
+                may[c] = not most <= np.float32(0)  # so that what is no number stays
+            count = 0
+            for c in range(end - begin):
+                count += may[c]
+            rough[r, block] = count > LOOSE
         for c in range(begin, end):
             for r in range(n):
                 if active[r, c] and not rough[r, block]:

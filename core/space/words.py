@@ -30,7 +30,7 @@ FRAMERS = "https://huggingface.co https://*.hf.space"
 """Who may show the workbench in a frame: the page of the Space, and other Spaces."""
 IN_IMAGE = {
     "FEATURESCOPE_DEMO": f"/app/{BUILT}", "FEATURESCOPE_THREADS": "2", "FEATURESCOPE_MEMORY_MB": "8192",
-    "FRAME_ANCESTORS": f'"{FRAMERS}"',
+    "FRAME_ANCESTORS": f'"{FRAMERS}"', "FEATURESCOPE_PEOPLE": "shared", "FEATURESCOPE_FRAMED": "1",
 }  # fmt: skip
 """Besides what the repository's Dockerfile sets. A container sees the whole machine's cores and memory, hence both."""
 
@@ -150,9 +150,13 @@ does, and what it makes of your own text.
 the image much smaller. Persistent storage, mounted at `/data`, keeps saved runs and what is built there. For larger hardware
 set `FEATURESCOPE_THREADS` (2) and `FEATURESCOPE_MEMORY_MB` (8192).
 
+Stars, lists, comments and test suites are switched off, since whoever opens a Space would be the same person. They are
+there with a Supabase project behind the Space: set its `SUPABASE_URL` and `SUPABASE_KEY` (and the secret `SUPABASE_SECRET_KEY`
+for API keys) in the Space's settings, and `FEATURESCOPE_ADDRESS` to `https://USER-NAME.hf.space`.
+
 On the hub's page the workbench is in a frame of another site, which `FRAME_ANCESTORS` allows to `{FRAMERS}` and nobody else. A
-browser may keep that frame's cookies from it. Nothing here needs one, but Streamlit's protection against forged uploads is
-left on: open `https://USER-NAME.hf.space` itself if something asks for a cookie. Links are to be shared from there too, since
+browser may keep that frame's cookies from it. Signing in needs one, and Streamlit's protection against forged uploads does:
+open `https://USER-NAME.hf.space` itself if something asks for a cookie. Links are to be shared from there too, since
 the hub's page does not show the workbench's address. Written by `python -m core space`."""
 
 

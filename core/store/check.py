@@ -20,7 +20,7 @@ import os
 import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ def check_model(folder: Path) -> CheckReport:
         with found.reading("vocabulary.arrow"):
             size, wanted = len(Vocabulary.read(folder / "vocabulary.arrow", manifest.special)), manifest.record.d_vocab
             found.need(size == wanted, f"vocabulary.arrow has {size:,} tokens, and the model {wanted:,}")
-            beyond = [i for i in (*manifest.special, manifest.bos or 0) if not 0 <= i < size]
+            named = (*manifest.special, *([] if manifest.bos is None else [manifest.bos]))
+            beyond = [i for i in named if not 0 <= i < size]
             found.need(not beyond, f"model.json names the special tokens {beyond}, which the vocabulary lacks")
     return CheckReport(name=folder.name, folder=folder, problems=tuple(found.problems))
 
@@ -129,15 +130,25 @@ def check_source(folder: Path, model: ModelManifest | None, tell: Told = lambda 
     found.need(str(manifest.record.key) == name, f"source.json says that it is {manifest.record.key}")
     size = _checksums(folder, manifest, found, tell)
     entries = 0
-    for file in (layout.FEATURES, layout.EXAMPLES, layout.PROMPTS):
+    optional = (layout.DFA,) if (folder / layout.DFA).is_file() else ()
+    for file in (layout.FEATURES, layout.EXAMPLES, layout.PROMPTS, *optional):
         with found.reading(file):
             _batches(folder / file)
+    if "imported" in manifest.build:
+        with found.reading("vocabulary.arrow"):
+            model = _own(folder, model)
     with found.reading("the files"):
         entries = _structure(layout.SourceData(folder), manifest, model, found)
     problems = tuple(dict.fromkeys(found.problems))
     return CheckReport(
         name=name, folder=folder, files=len(manifest.checksums), bytes=size, entries=entries, problems=problems
     )
+
+
+def _own(folder: Path, model: ModelManifest | None) -> ModelManifest | None:
+    """The model as an imported source's prompts see it: of the source's own vocabulary, without special tokens."""
+    size = len(Vocabulary.read(folder / "vocabulary.arrow", ()))
+    return model and replace(model, record=replace(model.record, d_vocab=size), bos=None, special=())
 
 
 def _checksums(folder: Path, manifest: SourceManifest, found: _Findings, tell: Told) -> int:
@@ -256,8 +267,8 @@ def _prompts(
         return _Texts(starts, None)
     found.each(tokens.values >= model.record.d_vocab, f"{name}: a token is not in the vocabulary", "tokens")
     counted = ~np.isin(tokens.values, np.array(model.special, np.int64))
-    found.need(
-        int(counted.sum()) == record.tokens,
+    found.need(  # an import has the texts that are shown, not all that were counted
+        int(counted.sum()) == record.tokens or "imported" in manifest.build,
         f"{name} has {int(counted.sum()):,} tokens that count, and source.json says {record.tokens:,}",
     )
     return _Texts(starts, counted)
@@ -286,7 +297,8 @@ def _features(
     )
     alive = int((active > 0).sum())
     found.need(alive == record.alive, f"{name} has {alive:,} living features, and source.json says {record.alive:,}")
-    found.each(active > record.tokens, f"{name}: a feature is active on more tokens than were counted")
+    if record.tokens or "imported" not in manifest.build:  # not every export says how many were counted
+        found.each(active > record.tokens, f"{name}: a feature is active on more tokens than were counted")
     for column in ("label", "promotes"):
         _flat(rows, column)
     for column in _NUMBERS:
@@ -296,7 +308,8 @@ def _features(
     if not record.signed:
         found.each((active > 0) & (minimum <= 0), f"{name}: minimum of an active feature is not above zero")
         counts = _lists(rows, "histogram").sums()
-        found.each(counts != active, f"{name}: the histogram does not add up to the active tokens")
+        if "imported" not in manifest.build:
+            found.each(counts != active, f"{name}: the histogram does not add up to the active tokens")
     _ranks(rows, maximum, found)
     limits = {"related": record.width, "near": record.width}
     if model is not None:
@@ -352,7 +365,7 @@ def _examples(
         lists = column[numbers]
         bad = lists.rows[~np.isfinite(lists.values.astype(np.float64))]
         found.each(np.bincount(bad, minlength=1) > 0, f"{name}: {numbers} is not a finite number")
-    if active is not None and len(active) == width:
+    if active is not None and len(active) == width and "imported" not in manifest.build:
         found.each(
             (active > 0) != (prompt.lengths > 0), f"{name}: a feature has examples and no activity, or none with it"
         )

@@ -3,6 +3,7 @@
     source.json            the manifest (core.catalog.manifest)
     features.arrow         one row a feature: statistics, histograms, logit tables, related features
     examples.arrow         one row a feature: the prompts shown, with the feature's values on them
+    dfa.arrow              (attention heads) one row a feature: where the values of its examples came from
     prompts.arrow          one row a prompt: its tokens, BOS included, and the document it was cut from
     sae/                   (optional) the weights, if they were copied in
     store/offsets.npy      [width + 1] int64: where each feature's entries begin
@@ -31,8 +32,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.errors import BadData, NotAvailable, NotFound
+from core.store.grouped import Grouped
 
 FEATURES, EXAMPLES, PROMPTS = "features.arrow", "examples.arrow", "prompts.arrow"
+DFA = "dfa.arrow"
 STORE = "store"
 BATCH = 1024
 """Features that a build works on at once."""
@@ -46,10 +49,12 @@ DAMAGED = (OSError, EOFError, ValueError, LookupError, pa.ArrowException)
 """What reading a damaged file raises, one way or another."""
 
 
-def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, compact: bool) -> None:
-    """Writes record batches as one Arrow file in blocks of rows; memory is that of one batch."""
+def write_batches(
+    path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, compact: bool, block: int = COMPACT_ROWS
+) -> None:
+    """Writes record batches as one Arrow file in blocks of rows, if compact of `block`; memory is that of one batch."""
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=LEVEL) if compact else None)
-    rows = COMPACT_ROWS if compact else ROWS
+    rows = block if compact else ROWS
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
         for batch in batches:
             writer.write_table(pa.Table.from_batches([batch]), max_chunksize=rows)
@@ -75,11 +80,13 @@ class SourceData:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.features = _Rows(folder / FEATURES)
-        self.examples = _Rows(folder / EXAMPLES)
-        self.prompts = _Rows(folder / PROMPTS)
+        self.features = Rows(folder / FEATURES)
+        self.examples = Rows(folder / EXAMPLES)
+        self.prompts = Rows(folder / PROMPTS)
+        self.dfa = Rows(folder / DFA) if (folder / DFA).is_file() else None
+        """Where the examples' values came from, for a source on attention heads."""
         self._starts: NDArray[np.int64] | None = None
-        self._store: tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]] | None = None
+        self._store: Grouped | None = None
 
     def prompt(self, number: int) -> dict[str, Any]:
         """`{tokens, document, part}` of one prompt."""
@@ -95,47 +102,63 @@ class SourceData:
 
     def store_values(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(offsets, values) of the store; raises `NotAvailable` for a source without one."""
+        store = self.store()
+        return store.offsets, store.values
+
+    def store(self) -> Grouped:
+        """The store, memory-mapped; raises `NotAvailable` for a source without one."""
         if self._store is None:
             self._store = _open_store(self.folder)
-        offsets, _, values = self._store
+        offsets = self._store.offsets
         if not int(offsets[0]) == 0 or not (np.diff(offsets) >= 0).all():
             raise BadData(f"The store of {_name(self.folder)} is damaged. Build it again.")
-        return offsets, values
+        return self._store
+
+    def fitting_store(self, width: int) -> Grouped:
+        """The store of so many features, which a loop may trust: one look at every position.
+
+        Raises:
+            NotAvailable: the source was kept without one.
+            BadData: it is damaged, or does not fit the prompts.
+        """
+        store = self.store()
+        if not store.fits(width, int(self.starts[-1])):
+            raise BadData(f"The store of {_name(self.folder)} does not fit its prompts. Build it again.")
+        return store
 
     def entries(self, feature: int) -> Entries:
         """Every non-zero of one feature; raises `NotAvailable` for a source without a store."""
         if self._store is None:
             self._store = _open_store(self.folder)
-        offsets, positions, values = self._store
-        if not 0 <= feature < len(offsets) - 1:
-            raise NotFound(f"The store of {_name(self.folder)} has features 0 to {len(offsets) - 2}, and no {feature}.")
-        begin, end = int(offsets[feature]), int(offsets[feature + 1])
-        if not 0 <= begin <= end <= len(values):
+        store = self._store
+        if not 0 <= feature < store.width:
+            raise NotFound(f"The store of {_name(self.folder)} has features 0 to {store.width - 1}, and no {feature}.")
+        if not 0 <= int(store.offsets[feature]) <= int(store.offsets[feature + 1]) <= len(store.values):
             raise BadData(f"The store of {_name(self.folder)} is damaged. Build it again.")
-        return Entries(positions[begin:end], values[begin:end])
+        return Entries(*store.of(feature))
 
 
-def _open_store(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
-    """(offsets, positions, values), memory-mapped."""
+def _open_store(folder: Path) -> Grouped:
+    """Memory-mapped."""
     store = folder / STORE
     if not store.is_dir():
         raise NotAvailable(f"{_name(folder)} was kept without its activation store.")
     try:
         offsets, positions, values = (
-            np.load(regular(store / f"{n}.npy"), mmap_mode="r") for n in ("offsets", "positions", "values")
+            np.asarray(np.load(regular(store / f"{n}.npy"), mmap_mode="r")) for n in ("offsets", "positions", "values")
         )
         if not int(offsets[-1]) == len(positions) == len(values):
             raise ValueError("its files are not of one length")
     except (*DAMAGED, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:  # the last from npy headers
         raise BadData(f"The store of {_name(folder)} cannot be read: {error}. Build it again.") from error
-    return offsets, positions, values
+    return Grouped(offsets, positions, values)
 
 
 def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-class _Rows:
+class Rows:
     """An Arrow file, memory-mapped, of which single rows and whole columns are read."""
 
     def __init__(self, path: Path) -> None:
@@ -149,6 +172,11 @@ class _Rows:
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._recent: OrderedDict[int, pa.RecordBatch] = OrderedDict()
         self._lock = threading.Lock()  # guards _recent and the file's reader
+
+    @property
+    def names(self) -> list[str]:
+        """Its columns."""
+        return list(self._file.schema.names)
 
     def row(self, number: int) -> dict[str, Any]:
         """One row as Python values; lists of numbers as NumPy arrays."""

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from core.errors import BadData, NotFound
 from core.models.vocabulary import Vocabulary
 from core.records import (
+    Attribution,
     Example,
     ExampleGroup,
     FeatureKey,
@@ -58,7 +59,7 @@ def _record(
         source=source,
         label=row["label"],
         active=active,
-        density=active / source.tokens if source.tokens else 0.0,
+        density=float(row["density"]) if "density" in row else active / source.tokens if source.tokens else 0.0,
         maximum=row["maximum"],
         minimum=row["minimum"],
         mean=row["mean"],
@@ -77,7 +78,7 @@ def _record(
             Related(index=int(i), value=float(v), label=_label(data, int(i)))
             for i, v in zip(row["near"], row["near_cosine"], strict=True)
         ),
-        groups=_groups(data.examples.row(key.index), data, vocabulary),
+        groups=_groups(data.examples.row(key.index), data, vocabulary, key.index),
         bos=bos,
     )
 
@@ -85,10 +86,14 @@ def _record(
 def table(data: SourceData, source: SourceRecord) -> pa.Table:
     """Every feature of a source in a line: index, density, maximum, active, label, promotes."""
     active = data.features.column("active")
+    said = "density" in data.features.names  # of an imported source, as its export says it
+    density = (
+        data.features.column("density") if said else pc.divide(pc.cast(active, pa.float64()), max(1, source.tokens))
+    )
     return pa.table(
         {
             "index": pa.array(np.arange(source.width, dtype=np.int32)),
-            "density": pc.divide(pc.cast(active, pa.float64()), max(1, source.tokens)),
+            "density": density,
             "maximum": data.features.column("maximum"),
             "active": active,
             "label": data.features.column("label"),
@@ -120,7 +125,7 @@ def _label(data: SourceData, index: int) -> str:
     return str(data.features.column("label")[index].as_py())
 
 
-def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary) -> tuple[ExampleGroup, ...]:
+def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary, index: int) -> tuple[ExampleGroup, ...]:
     """The groups, each example with its whole prompt; a prompt shown twice is drawn once and shared."""
     prompts: dict[int, tuple[tuple[Token, ...], tuple[float, ...], int, str]] = {}
     begin = 0
@@ -135,6 +140,7 @@ def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary) -> tu
             str(prompt["part"]),
         )
         begin += size
+    sources = _attributions(row["position"], None if data.dfa is None else data.dfa.row(index))
     result, first, member = [], 0, 0
     for kind, low, high, share, size in zip(
         row["group_kind"].tolist(),
@@ -159,12 +165,31 @@ def _groups(row: dict[str, Any], data: SourceData, vocabulary: Vocabulary) -> tu
                     values=values_,
                     repeats=int(row["repeats"][n]),
                     members=_members(row, member, count),
+                    dfa=sources[n] if sources else None,
                 )
             )
             member += count
         result.append(ExampleGroup(kind=_KINDS[kind], low=low, high=high, share=share, examples=tuple(examples)))
         first += size
     return tuple(result)
+
+
+def _attributions(positions: Any, row: dict[str, Any] | None) -> tuple[Attribution, ...]:
+    """Of each example where its value came from; empty for a source that does not read attention heads."""
+    if row is None or not len(row["bias"]):
+        return ()
+    targets = positions.astype(np.int64)
+    begins = np.concatenate([[0], np.cumsum(targets + 1)])
+    if len(row["bias"]) != len(targets) or len(row["terms"]) != begins[-1]:
+        raise ValueError("dfa.arrow is not of the examples")
+    heads = row["heads"].reshape(len(targets), -1)
+    return tuple(
+        Attribution(
+            target=int(target), values=tuple(row["terms"][begin:end].tolist()), heads=tuple(own.tolist()),
+            bias=float(bias),
+        )
+        for target, begin, end, own, bias in zip(targets, begins, begins[1:], heads, row["bias"], strict=False)
+    )  # fmt: skip
 
 
 def _members(row: dict[str, Any], begin: int, count: int) -> tuple[Member, ...]:

@@ -43,7 +43,9 @@ def _replace(beside: Path, target: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         if (target / "derived").is_dir():
-            shutil.copytree(target / "derived", beside / "derived")
+            for one in (target / "derived").iterdir():  # what the new version brings itself stays
+                if one.is_dir() and not (beside / "derived" / one.name).exists():
+                    shutil.copytree(one, beside / "derived" / one.name)
         os.rename(target, old)
     os.rename(beside, target)
     shutil.rmtree(old, ignore_errors=True)

@@ -113,6 +113,7 @@ def _records(
             continue
         features = found.features[rows]
         strips = [codes.of(features) for codes in pair]
+        labels, promoted = facts.labels(features), facts.promoted(features)
         key = facts.record.key
         for i, row in enumerate(rows):
             feature = int(features[i])
@@ -127,6 +128,6 @@ def _records(
                 positions=(first if first >= 0 else None, second if second >= 0 else None),
                 scores=(float(found.scores[row, 0]), float(found.scores[row, 1])),
                 difference=float(found.scores[row, 0] - found.scores[row, 1]), reach=max(0.0, reach),
-                density=float(facts.density[feature]), label=facts.label(feature), promotes=facts.promotes(feature),
+                density=float(facts.density[feature]), label=labels[i], promotes=promoted[i],
             )  # fmt: skip
     return tuple(made[one] for one in order)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.models.loading import LoadedModel
+from core.models.vocabulary import Reads
 from core.records import FeatureKey, TestRecord
 from core.sources.codes import Codes
 
@@ -21,7 +21,7 @@ def test_feature(
     texts: Sequence[str],
     rows: Sequence[Sequence[int]],
     codes: Sequence[Codes],
-    model: LoadedModel,
+    model: Reads,
     *,
     signed: bool,
 ) -> tuple[TestRecord, ...]:

@@ -26,6 +26,7 @@ from core.errors import BadConfig, BadInput
 from core.models.capture import per_token
 from core.models.loading import LoadedModel
 from core.models.plain import Change, Runner, plain_of
+from core.models.thread import computing
 from core.records import Effect, Likely, Shift, SteeredText, Watched, Written
 from core.sources.dictionary import Dictionary
 from core.techniques.sampling import Sampling
@@ -59,6 +60,8 @@ class Batch:
         """Rows in which an activation was changed."""
         self._apart = self._moved.clone()
         """Rows that are not the first one's text in the first one's model."""
+        self._all_apart = False
+        """Whether that is all but the first, and no more has to be asked."""
 
     def read(
         self, ids: Sequence[int], rows: int, watch: Sequence[str] = ()
@@ -87,6 +90,7 @@ class Batch:
         at = torch.full(batch.shape, self._aim.generated)
         return self._pass(batch, self._steering.changes(at, self._moved), every=every)
 
+    @computing
     def twin(self) -> Batch:
         """Another one that has read the same and goes on by itself."""
         other = copy.copy(self)
@@ -96,8 +100,15 @@ class Batch:
 
     def _pass(self, batch: Tensor, changes: Mapping[str, Change], *, every: bool = False) -> Tensor:
         with self._lock:
-            logits, self._cache = self._runner.pass_(batch, changes, self._cache, every=every)
-        self._apart |= self._moved | self._moved[0] | (batch != batch[0]).any(1).to(self._apart.device)
+            return self._computed(batch, changes, every)
+
+    @computing
+    def _computed(self, batch: Tensor, changes: Mapping[str, Change], every: bool) -> Tensor:
+        """A pass and what is to be known of it, in one change of thread."""
+        logits, self._cache = self._runner.pass_(batch, changes, self._cache, every=every)
+        if not self._all_apart:
+            self._apart |= self._moved | self._moved[0] | (batch != batch[0]).any(1).to(self._apart.device)
+            self._all_apart = bool(self._apart[1:].all())
         if not logits.amax(-1).isfinite().all():  # NaN counts as the largest
             if self._moved.any():
                 raise BadInput(TOO_STRONG)
@@ -106,7 +117,7 @@ class Batch:
 
     def _alike(self, values: Float[Tensor, "rows pos _"]) -> Float[Tensor, "rows pos _"]:
         """Rows of one text in one model made one to the bit: their sums may be rounded differently in a batch."""
-        return torch.where(self._apart[:, None, None], values, values[:1])
+        return values if self._all_apart else torch.where(self._apart[:, None, None], values, values[:1])
 
 
 def _seeing(before: Change | None, ids: Tensor, hook: str, seen: dict[str, Tensor]) -> Change:
@@ -132,6 +143,7 @@ class Text:
     _made: list[Written] = field(default_factory=list)
     """Of `record`: most tokens stay as they are while the text grows."""
 
+    @computing
     def add(self, token: int, logits: Float[Tensor, " vocab"], alternatives: int) -> None:
         """A token that was drawn where these were the logits."""
         logprobs = logits.log_softmax(-1)
@@ -157,16 +169,26 @@ def write(
 ) -> Iterator[None]:  # fmt: skip
     """Lets each text of a batch grow by a token at a time, until all have ended or are `length` long."""
     for step in range(length):
-        drawn = sampling(logits, [text.ids for text in texts], step)
-        for text, token, row in zip(texts, drawn, logits, strict=True):
-            if not text.ended:
-                text.add(token, row, alternatives)
-                text.ended = token in ends
+        drawn = _drawn(logits, texts, sampling, step, ends, alternatives)
         yield
         if all(text.ended for text in texts):
             return
         if step + 1 < length:
             logits = batch.go_on([[token] for token in drawn])[:, -1]
+
+
+@computing
+def _drawn(
+    logits: Float[Tensor, "rows vocab"], texts: Sequence[Text], sampling: Sampling, step: int, ends: Sequence[int],
+    alternatives: int,
+) -> list[int]:  # fmt: skip
+    """The next token of each row, added to the texts that have not ended: all in one change of thread."""
+    drawn = sampling(logits, [text.ids for text in texts], step)
+    for text, token, row in zip(texts, drawn, logits, strict=True):
+        if not text.ended:
+            text.add(token, row, alternatives)
+            text.ended = token in ends
+    return drawn
 
 
 class Scores:
@@ -185,13 +207,17 @@ class Scores:
         self._done = longest
         pieces = [text.ids[done:] for text in self._texts]
         rows = [piece + [0] * (new - len(piece)) for piece in pieces]
-        logits = self._batch.go_on(rows, every=True)
+        self._score(pieces, self._batch.go_on(rows, every=True))
+
+    @computing
+    def _score(self, pieces: Sequence[Sequence[int]], logits: Float[Tensor, "rows some vocab"]) -> None:
         before = torch.cat([self._next[:, None], logits[:, :-1]], 1).log_softmax(-1)
         self._next = logits[:, -1]
         for text, piece, row in zip(self._texts, pieces, before, strict=True):
             text.other += [float(row[n, token]) for n, token in enumerate(piece)]
 
 
+@computing
 def effect(
     model: LoadedModel,
     logits: Float[Tensor, "2 vocab"],
@@ -202,7 +228,7 @@ def effect(
     logprobs = logits.double().log_softmax(-1)
     before, after = logprobs.exp()
     gain = after - before
-    order = gain.argsort(descending=True).tolist()
+    most, least = (side.topk(min(SHIFTS, len(gain))).indices.tolist() for side in (gain, -gain))
 
     def shift(i: int) -> Shift:
         return Shift(model.vocabulary.alone(i), float(before[i]), float(after[i]))
@@ -214,8 +240,8 @@ def effect(
         both = values.tolist()
         found.append(Watched(key=record.key, label=record.label, before=tuple(both[0]), after=tuple(both[1])))
     return Effect(
-        gains=tuple(shift(i) for i in order[:SHIFTS] if gain[i] > 0),
-        losses=tuple(shift(i) for i in order[::-1][:SHIFTS] if gain[i] < 0),
+        gains=tuple(shift(i) for i in most if gain[i] > 0),
+        losses=tuple(shift(i) for i in least if gain[i] < 0),
         divergence=divergence(logits[0], logits[1]),
         watched=tuple(found),
     )

@@ -22,12 +22,14 @@ import torch
 from torch import Tensor
 
 from core.errors import BadConfig, BadInput, Busy, WorkbenchError
+from core.models.attention import Attention, attend
 from core.models.cache import Arrays, Cache, ids_of, name_of
 from core.models.capture import pad
 from core.models.loading import LoadedModel
 from core.models.memory import no_room, ran_out
 from core.models.plain import capture
 from core.models.pool import Slot
+from core.models.thread import computing
 from core.models.turns import Turns
 from core.records import SourceKey, Step, Tell
 from core.sources.codes import Codes, Dense, Sparse
@@ -35,6 +37,8 @@ from core.sources.encode import Encoder
 
 TOKENS = 4096
 """Places for tokens in one pass."""
+ATTENDED = 256
+"""Tokens of a text whose attention is kept: it grows with their square."""
 PLACES = 2**16
 """Activations, one a token and source, that are held at once (each some kilobytes); one text may need more."""
 
@@ -171,6 +175,48 @@ class Reader:
         held = {key: self._cache.get(self._codes_name(key, ids)) for key in sources}
         return {key: _codes(arrays) for key, arrays in held.items() if arrays is not None}
 
+    def activations(self, texts: Sequence[Sequence[int]], hook: str) -> list[Tensor]:
+        """What passes at a hook on each text, [tokens, d], float32; kept like what a source reads.
+
+        Raises:
+            Busy: memory ran out.
+            BadConfig: nothing passes there, or what does is no finite number.
+        """
+        try:
+            found = self._hidden({tuple(ids): {hook} for ids in texts})
+            return [found[hook, tuple(ids)] for ids in texts]
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        self._model.starved()  # when the error and what its frames hold are gone
+        raise no_room()
+
+    def attended(self, ids: Sequence[int], layer: int) -> Attention:
+        """What one layer's heads attended to on a text; kept like its activations, if it is short.
+
+        Raises:
+            Busy: memory ran out.
+            BadConfig: the layer does not show it, or not all of it.
+        """
+        name = name_of("attention", self._hidden_name(f"blocks.{layer}.attn", tuple(ids)))
+        held = self._cache.get(name)
+        model = self._model.get()
+        if held is not None:
+            return Attention(*(torch.tensor(held[part], device=model.device) for part in ("pattern", "values")))
+        try:
+            with self._model.lock:
+                found = attend(model, torch.tensor([list(ids)]), layer)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        else:
+            if len(ids) <= ATTENDED:
+                parts = {"pattern": found.pattern, "values": found.values}
+                self._cache.put(name, {part: value.cpu().numpy().copy() for part, value in parts.items()})
+            return found
+        self._model.starved()  # when the error and what its frames hold are gone
+        raise no_room()
+
     # -- names: everything that the numbers depend on ------------------------------------------------------------------
 
     def _hidden_name(self, hook: str, ids: Ids) -> str:
@@ -254,7 +300,7 @@ class Reader:
             hidden = self._hidden({ids: {hook} for ids in texts})
         rows = [hidden[hook, ids] for ids in texts]
         begins, bos = np.cumsum([0, *map(len, rows)]).tolist(), self._model.get().bos
-        codes = encoder(torch.cat(rows), [at for at, ids in zip(begins, texts, strict=False) if ids[0] == bos])
+        codes = _together(encoder, rows, [at for at, ids in zip(begins, texts, strict=False) if ids[0] == bos])
         made: dict[tuple[SourceKey, Ids], Codes | WorkbenchError] = {}
         each: Iterator[Codes] = codes.parts([len(row) for row in rows])
         for ids, part in zip(texts, each, strict=True):
@@ -282,14 +328,29 @@ class Reader:
             hooks = set().union(*(missing[ids] for ids in texts))
             with self._model.lock:
                 values = capture(model, pad(texts), sorted(hooks))
-            for hook, value in values.items():
-                for ids, row in zip(texts, value, strict=True):
-                    row = row[: len(ids)].float()
-                    if not row.isfinite().all():
-                        raise BadConfig(f"The model's activations at {hook} are no finite numbers on this text.")
-                    found[hook, ids] = row
-                    self._cache.put(self._hidden_name(hook, ids), {"hidden": row.cpu().numpy().copy()})
+            new = _rows(texts, values)
+            for (hook, ids), row in new.items():
+                self._cache.put(self._hidden_name(hook, ids), {"hidden": row.cpu().numpy().copy()})
+            found |= new
         return found
+
+
+@computing
+def _rows(texts: Sequence[Ids], values: dict[str, Tensor]) -> Hidden:
+    """Each text's own of what a pass gave; raises `BadConfig` for what is no finite number."""
+    found: Hidden = {}
+    for hook, value in values.items():
+        for ids, row in zip(texts, value, strict=True):
+            row = row[: len(ids)].float()
+            if not row.isfinite().all():
+                raise BadConfig(f"The model's activations at {hook} are no finite numbers on this text.")
+            found[hook, ids] = row
+    return found
+
+
+@computing
+def _together(encoder: Encoder, rows: Sequence[Tensor], bos: Sequence[int]) -> Codes:
+    return encoder(torch.cat(list(rows)), bos)
 
 
 def _passes(texts: Iterable[Ids]) -> Iterator[list[Ids]]:

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.models.thread import computing
+
 COLD = 1e-6
 """Below this temperature chance has no say beside the logits' rounding."""
 
@@ -31,6 +33,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     seed: int = 0
 
+    @computing
     def __call__(self, logits: Float[Tensor, "rows vocab"], written: Sequence[Sequence[int]], step: int) -> list[int]:
         """The next token of each row; `written` is what was generated in each so far."""
         logits = logits.clone()
@@ -48,7 +51,7 @@ class Sampling:
     def _noise(self, size: int, step: int) -> Float[Tensor, " vocab"]:
         """Standard Gumbel noise: -log of exponential draws, in float64: one in 10⁷ of NumPy's in float32 is 0."""
         draw = np.random.Generator(np.random.Philox(key=self.seed % 2**64, counter=[0, 0, 0, step]))
-        return -torch.from_numpy(draw.standard_exponential(size)).clamp_min(1e-30).log().float()
+        return -torch.from_numpy(draw.standard_exponential(size)).clamp_min(1e-30).float().log()
 
 
 def _likeliest(logits: Float[Tensor, "rows vocab"], share: float) -> Float[Tensor, "rows vocab"]:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
@@ -43,15 +44,19 @@ class Facts:
         self.rarity = Rarity(data, record)
         self.density = column("active") / max(1, record.tokens)
         self.maximum, self.minimum = column("maximum"), column("minimum")
-        self._words = data.features
+        self._labels, self._promotes = (_whole(data.features.column(name)) for name in ("label", "promotes"))
 
     def label(self, feature: int) -> str:
         """Tokens over-represented where it is strong."""
-        return str(self._words.column("label")[feature].as_py())
+        return self.labels(np.array([feature]))[0]
 
-    def promotes(self, feature: int) -> str:
-        """Tokens that it raises most."""
-        return str(self._words.column("promotes")[feature].as_py())
+    def labels(self, features: NDArray[np.int64]) -> list[str]:
+        """Of each feature the tokens over-represented where it is strong; many at once cost little more than one."""
+        return _taken(self._labels, features)
+
+    def promoted(self, features: NDArray[np.int64]) -> list[str]:
+        """Of each feature the tokens that it raises most."""
+        return _taken(self._promotes, features)
 
     def fraction(self, features: NDArray[np.int64], values: NDArray[np.float32]) -> Float64[np.ndarray, " n"]:
         """Of the largest value on the build's texts, in size if the source is signed; 0 for a feature that has none."""
@@ -92,7 +97,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """One source's features, best first."""
+    """The best of one source's features in their order, and how many there are."""
+
+    total: int
 
     features: Int64[np.ndarray, " n"]
     values: NDArray[np.float32]
@@ -117,17 +124,18 @@ def search(
         chosen = np.zeros(len(tokens), bool)
         chosen[list(asked.positions)] = True
         where &= chosen
-    ranked = {facts: _rank(facts, found, where, asked) for facts, found in codes.items()}
-    order = _merged(list(ranked.values()), max(BEST, asked.offset + asked.top))
+    most = max(BEST, asked.offset + asked.top)
+    ranked = {facts: _rank(facts, found, where, asked, most) for facts, found in codes.items()}
+    order = _merged(list(ranked.values()), most)
     sources = list(ranked)
     among = np.bincount(np.array([s for s, _ in order[:BEST]], int), minlength=len(sources))
     hits = _hits(order[asked.offset :][: asked.top], sources, list(ranked.values()), codes, tokens)
     return SearchRecord(
         model_id=model_id, text=text, tokens=tuple(tokens), bos=bos, measure=asked.measure, combine=asked.combine,
-        positions=asked.positions, hits=hits, total=sum(len(r.features) for r in ranked.values()), offset=asked.offset,
+        positions=asked.positions, hits=hits, total=sum(r.total for r in ranked.values()), offset=asked.offset,
         sources=tuple(
             SourceCount(
-                key=facts.record.key, kind=facts.record.kind, layer=facts.record.layer, active=len(r.features),
+                key=facts.record.key, kind=facts.record.kind, layer=facts.record.layer, active=r.total,
                 among=int(among[n]), own=_own_count(facts, r, tokens),
             )
             for n, (facts, r) in enumerate(ranked.items())
@@ -136,8 +144,8 @@ def search(
     )  # fmt: skip
 
 
-def _rank(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) -> _Ranked:
-    """Every feature of one source that is active where it is looked, best first."""
+def _rank(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked, most: int) -> _Ranked:
+    """The best `most` of one source's features that are active where it is looked, and more where some are equal."""
     peaks = codes.peaks(where)
     features, values, positions = peaks.features, peaks.values, peaks.positions
     if asked.densest is not None:
@@ -147,9 +155,15 @@ def _rank(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) ->
         scores = _sums(facts, codes, where, asked)[features]
     else:
         scores = facts.measured(asked.measure, features, values)
+    total = len(features)
+    if total > most:
+        known = np.where(np.isnan(scores), -np.inf, scores)
+        last = np.partition(known, total - most)[total - most]
+        good = np.flatnonzero(known >= last)  # whoever ties with the last is still in
+        features, values, positions, scores = features[good], values[good], positions[good], scores[good]
     fractions = facts.fraction(features, values)
     order = np.lexsort((features, -fractions, -scores))
-    return _Ranked(features[order], values[order], positions[order], scores[order], fractions[order])
+    return _Ranked(total, features[order], values[order], positions[order], scores[order], fractions[order])
 
 
 def _sums(facts: Facts, codes: Codes, where: NDArray[np.bool_], asked: Asked) -> Float64[np.ndarray, " width"]:
@@ -189,6 +203,7 @@ def _hits(
         strips = codes[facts].of(features)
         percentiles, shares = facts.rarity.ranks(features, values)
         surprises = -np.log10(shares)
+        labels, promoted = facts.labels(features), facts.promoted(features)
         key = facts.record.key
         for i, place in enumerate(places):
             position, feature = int(ranked[n].positions[place]), int(features[i])
@@ -197,15 +212,24 @@ def _hits(
                 values=tuple(strips[i].tolist()), maximum=float(values[i]), position=position,
                 score=float(ranked[n].scores[place]), fraction=float(ranked[n].fractions[place]),
                 percentile=float(percentiles[i]), surprise=float(surprises[i]), density=float(facts.density[feature]),
-                label=facts.label(feature), promotes=facts.promotes(feature),
-                own=_own(facts.label(feature), tokens[position]),
+                label=labels[i], promotes=promoted[i], own=_own(labels[i], tokens[position]),
             )  # fmt: skip
     return tuple(made[one] for one in order)
 
 
 def _own_count(facts: Facts, ranked: _Ranked, tokens: Sequence[Token]) -> int:
-    best = zip(ranked.features[:BEST].tolist(), ranked.positions[:BEST].tolist(), strict=True)
-    return sum(_own(facts.label(feature), tokens[position]) for feature, position in best)
+    best = zip(facts.labels(ranked.features[:BEST]), ranked.positions[:BEST].tolist(), strict=True)
+    return sum(_own(label, tokens[position]) for label, position in best)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """In one piece: of hundreds, each look would search for its own."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _taken(column: pa.Array, features: NDArray[np.int64]) -> list[str]:
+    found: list[str] = column.take(pa.array(features)).to_pylist()
+    return found
 
 
 def _own(label: str, token: Token) -> bool:

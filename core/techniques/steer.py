@@ -19,8 +19,10 @@ from core.records import (
     PushRecord,
     SteerAsk,
     SteerRecord,
+    Step,
     Sweep,
     SweepRecord,
+    Tell,
     Watched,
 )
 from core.techniques.generate import Batch, Lock, Scores, Text, Watch, divergence, effect, write
@@ -87,8 +89,9 @@ def sweep(
     lock: Lock,
     parts: Sequence[Part],
     pushes: tuple[PushRecord, ...],
+    tell: Tell | None = None,
 ) -> SweepRecord:
-    """The same prompt at each multiple of the strengths; raises what `steer` does."""
+    """The same prompt at each multiple of the strengths; raises what `steer` does, and what `tell` raises."""
     prompt, _ = prompt_ids(ask, model)
     scaled = [[replace(part, strength=part.strength * factor) for part in parts] for factor in factors]
     rows, aim = [(), *scaled], _aim(ask, len(prompt))
@@ -97,10 +100,13 @@ def sweep(
     logits, _ = batch.read(prompt, len(rows))
     plain = Batch(model, lock, Steering("add", [()] * len(rows)), aim)
     scores = Scores(plain, plain.read(prompt, len(rows))[0], texts)
-    for _ in write(
+    steps = write(
         batch, logits, texts, sampling_of(ask), length=ask.length, ends=end_tokens(model), alternatives=ask.alternatives
-    ):
+    )
+    for done, _ in enumerate(steps, 1):
         scores.look(last=False)
+        if tell is not None:
+            tell(Step(doing="writing", done=done, of=ask.length))
     scores.look(last=True)
     found = tuple(
         Sweep(

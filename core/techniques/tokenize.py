@@ -61,7 +61,8 @@ def has_chat_template(spec: ModelSpec) -> bool | None:
     elif spec.hub:
         from huggingface_hub import try_to_load_from_cache
 
-        found = {name: try_to_load_from_cache(spec.hub, name, revision=spec.revision) for name in _TEMPLATES}
+        revision = spec.commit or spec.revision
+        found = {name: try_to_load_from_cache(spec.hub, name, revision=revision) for name in _TEMPLATES}
     else:
         return None
     settings, *own = (found[name] for name in _TEMPLATES)
@@ -114,7 +115,7 @@ def _from_transformers(spec: ModelSpec) -> Ids:
         from transformer_lens.loading_from_pretrained import get_official_model_name
 
         place = get_official_model_name(spec.transformer_lens)
-    tokenizer = AutoTokenizer.from_pretrained(place, revision=None if spec.path else spec.revision)
+    tokenizer = AutoTokenizer.from_pretrained(place, revision=None if spec.path else spec.commit or spec.revision)
     lock = threading.Lock()
 
     def ids(text: str) -> list[int]:

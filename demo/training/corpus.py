@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from demo.training.designs import FIRST, Design
+
 SEPARATOR = "\n<|endoftext|>\n"
 END = "<|endoftext|>"
 STYLES = ("novels", "factbook", "peps", "python", "speeches")
 SHARES = {"novels": 0.38, "factbook": 0.20, "peps": 0.18, "python": 0.13, "speeches": 0.11}
 """Share of each style among training tokens: the small styles are seen more often than their size alone gives."""
-VOCABULARY = 5120
 
 Tokens = NDArray[np.uint16]
 
@@ -41,13 +42,20 @@ def split(texts: list[str]) -> tuple[list[str], list[str]]:
     return [t for t in texts if t not in held], [t for t in texts if t in held]
 
 
-def train_tokenizer(folder: Path, target: Path) -> Tokenizer:
-    """Byte-level BPE of `VOCABULARY` entries, on about 2 MB of each style so that no style owns the merges."""
+def part(texts: list[str], design: Design) -> list[str]:
+    """The share of training documents that a design has: those whose SHA-256 with its seed is lowest, in order."""
+    order = sorted(texts, key=lambda t: hashlib.sha256(f"{design.seed}\n{t}".encode()).digest())
+    kept = set(order[: round(design.share * len(texts))])
+    return [t for t in texts if t in kept]
+
+
+def train_tokenizer(folder: Path, target: Path, design: Design = FIRST) -> Tokenizer:
+    """Byte-level BPE of `design.vocabulary` entries, on about 2 MB of each style so that no style owns the merges."""
     if target.exists():
         return Tokenizer.from_file(str(target))
     sample: list[str] = []
     for style in STYLES:
-        train, _ = split(documents(folder, style))
+        train = part(split(documents(folder, style))[0], design)
         share = 2_500_000 // len(train)
         sample += [t[:share] if share < len(t) else t for t in train]
     tokenizer = Tokenizer(models.BPE())
@@ -58,7 +66,7 @@ def train_tokenizer(folder: Path, target: Path) -> Tokenizer:
     tokenizer.train_from_iterator(
         sample,
         trainers.BpeTrainer(
-            vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+            vocab_size=design.vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
         ),
     )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,18 +74,19 @@ def train_tokenizer(folder: Path, target: Path) -> Tokenizer:
     return tokenizer
 
 
-def streams(folder: Path, work: Path, tokenizer: Tokenizer) -> dict[tuple[str, str], Tokens]:
+def streams(folder: Path, work: Path, tokenizer: Tokenizer, design: Design = FIRST) -> dict[tuple[str, str], Tokens]:
     """`{(style, "train" | "held"): ids}`, each document followed by the id of `END`; kept in `work`."""
     end = tokenizer.token_to_id(END)
     result: dict[tuple[str, str], Tokens] = {}
     for style in STYLES:
-        for part, texts in zip(("train", "held"), split(documents(folder, style)), strict=True):
-            path = work / f"{style}-{part}.npy"
+        train, held = split(documents(folder, style))
+        for name, texts in (("train", part(train, design)), ("held", held)):
+            path = work / f"{style}-{name}.npy"
             if not path.exists():
                 encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
                 ids = np.concatenate([np.array([*e.ids, end], dtype=np.uint16) for e in encoded])
                 np.save(path, ids)
-            result[style, part] = np.load(path)
+            result[style, name] = np.load(path)
     return result
 
 

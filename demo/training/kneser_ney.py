@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.training import corpus
+from demo.training.designs import DESIGNS, FIRST, Design
 
 ORDER = 3
 Ids = NDArray[np.int64]
@@ -96,7 +97,7 @@ class KneserNey:
         return -np.log(self.probability(self._grams(stream)))
 
 
-def compare(work: Path, rows: int) -> dict[str, dict[str, float]]:
+def compare(work: Path, rows: int, design: Design = FIRST) -> dict[str, dict[str, float]]:
     """`{"kneser-ney": losses, "model": losses}` a style and their weighted mean, on the same tokens."""
     import torch
     from transformers import GPT2LMHeadModel
@@ -104,7 +105,7 @@ def compare(work: Path, rows: int) -> dict[str, dict[str, float]]:
     from demo.training import train_model
 
     part = {(s, p): np.load(work / f"{s}-{p}.npy") for s in corpus.STYLES for p in ("train", "held")}
-    counts = KneserNey([part[s, "train"] for s in corpus.STYLES], corpus.VOCABULARY)
+    counts = KneserNey([part[s, "train"] for s in corpus.STYLES], design.vocabulary)
     ours: dict[str, float] = {}
     for style in corpus.STYLES:
         scored = len(corpus.pieces(part[style, "held"], train_model.CONTEXT, 0, 0)[:rows]) * (train_model.CONTEXT - 1)
@@ -121,10 +122,11 @@ def main() -> None:
         description="Held-out loss of a Kneser-Ney 3-gram model beside the language model's."
     )
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--design", choices=DESIGNS, default=FIRST.id)
     parser.add_argument("--rows", type=int, default=48, help="held-out pieces a style, of 255 tokens each")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    result = compare(args.work, args.rows)
+    result = compare(args.work, args.rows, DESIGNS[args.design])
     if args.json:
         print(json.dumps(result))
         return

@@ -7,7 +7,7 @@ made is there and was made from the same things: its mark, a SHA-256 over its in
 
 Cost: nearly all of it is the model's and the SAEs' training; their modules say how long.
 
-    python -m demo.training.make_demo --corpus CORPUS --work WORK [--tokens N]
+    python -m demo.training.make_demo --corpus CORPUS --work WORK [--tokens N] [--second]
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import yaml
+
+from demo.training.designs import FIRST, SECOND, Design
+
 HERE = Path(__file__).resolve().parent.parent
-MODEL = "scribe-4l"
-LAYERS = (0, 1, 2, 3)
-"""Those that `demo.yaml` names."""
 ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -82,13 +83,16 @@ def copy(source: Path, target: Path, names: Iterable[str]) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def make(corpus: Path, work: Path, tokens: int) -> None:
-    """Every stage that is not up to date."""
+def make(design: Design, corpus: Path, work: Path, tokens: int) -> None:
+    """Every stage that is not up to date. The texts are the first model's; the second reads the same."""
     work.mkdir(parents=True, exist_ok=True)
     stages = Stages(work / "done.json")
-    model, saes, weights, texts, data = work / "model", work / "saes", HERE / "weights", HERE / "texts", HERE / "data"
-    sources = [f"{layer}-res" for layer in LAYERS]
-    given = ["--corpus", corpus, "--work", work]
+    model, saes, texts, data = work / "model", work / "saes", HERE / "texts", HERE / "data"
+    weights = HERE / "weights" / design.folder
+    trained = [f"{layer}-res" for layer in design.saes]
+    sources = [f"{layer}-{design.set_name}" for layer in design.saes]
+    placed = [weights / "model", *(weights / "sae" / name for name in trained)]
+    given = ["--design", design.id, "--corpus", corpus, "--work", work]
     parts = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
     stages.run(
@@ -100,46 +104,72 @@ def make(corpus: Path, work: Path, tokens: int) -> None:
     stages.run(
         "saes",
         mark([model / "model.safetensors", HERE / "training" / "train_saes.py"], None),
-        [saes / s for s in sources],
-        lambda: call("demo.training.train_saes", *given, "--layers", *LAYERS),
+        [saes / name for name in trained],
+        lambda: call("demo.training.train_saes", *given),
     )
 
     def place() -> None:
         copy(model, weights / "model", parts)
-        for source in sources:
-            copy(saes / source, weights / "sae" / source, ["cfg.json", "sae_weights.safetensors"])
+        for name in trained:
+            copy(saes / name, weights / "sae" / name, ["cfg.json", "sae_weights.safetensors"])
 
     stages.run(
         "weights",
-        mark([*(model / p for p in parts), *(saes / s for s in sources)], None),
-        [weights / "model", *(weights / "sae" / s for s in sources)],
+        mark([*(model / p for p in parts), *(saes / name for name in trained)], None),
+        placed,
         place,
     )
-    stages.run(
-        "texts",
-        mark([corpus, model / "tokenizer.json", HERE / "training" / "texts.py"], None),
-        [texts / "novels.txt.xz", texts / "heldout"],
-        lambda: call(
-            "demo.training.texts", "--corpus", corpus, "--tokenizer", model / "tokenizer.json", "--target", texts
-        ),
-    )
+    if design is FIRST:
+        stages.run(
+            "texts",
+            mark([corpus, model / "tokenizer.json", HERE / "training" / "texts.py"], None),
+            [texts / "novels.txt.xz", texts / "heldout"],
+            lambda: call(
+                "demo.training.texts", "--corpus", corpus, "--tokenizer", model / "tokenizer.json", "--target", texts
+            ),
+        )
     stages.run(
         "build",
-        mark([weights, HERE / "demo.yaml", *sorted(texts.glob("*.txt.xz"))], None),
-        [data / MODEL / s / "source.json" for s in sources],
-        lambda: call("core", "build", HERE / "demo.yaml", "--data", data),
+        mark([*placed, HERE / design.config, *sorted(texts.glob("*.txt.xz"))], None),
+        [data / design.id / s / "source.json" for s in sources],
+        lambda: call("core", "build", HERE / design.config, "--data", data),
     )
 
     def measure() -> None:
         for source in sources:
-            call("core", "eval", f"{MODEL}/{source}", "--texts", texts / "heldout", "--data", data)
+            call("core", "eval", f"{design.id}/{source}", "--texts", texts / "heldout", "--data", data)
 
     stages.run(
         "figures",
-        mark([weights, texts / "heldout", HERE.parent / "core" / "evaluate"], None),
-        [data / MODEL / s / "derived" for s in sources],
+        mark([*placed, texts / "heldout", HERE.parent / "core" / "evaluate"], None),
+        [data / design.id / s / "derived" for s in sources],
         measure,
     )
+    if design is SECOND:
+        atlas = HERE.parent / "core" / "atlas"
+        builds = [data / d.id / f"{n}-{d.set_name}" / "source.json" for d in (FIRST, SECOND) for n in d.saes]
+        stages.run(
+            "universality",
+            mark([*builds, atlas / "characters.py", atlas / "universal.py"], None),
+            builds,
+            lambda: universality(work / "stores", data),
+        )
+
+
+def universality(stores: Path, data: Path) -> None:
+    """Compares both models from builds that keep their activation stores, and puts what was found beside the demo's."""
+    for design in (FIRST, SECOND):
+        config = yaml.safe_load((HERE / design.config).read_text(encoding="utf-8"))
+        config |= {"store": True, "annotate": False, "sources": [s for s in config["sources"] if "sae" in s]}
+        for part in (config["model"], config["dataset"], *(s["sae"] for s in config["sources"])):
+            part["path"] = str(HERE / part["path"])
+        beside = stores / design.config
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(yaml.safe_dump(config), encoding="utf-8")
+        call("core", "build", beside, "--data", stores / "data")
+    call("core", "universal", FIRST.id, SECOND.id, "--make", "--data", stores / "data")
+    for found in (stores / "data").glob("*/*/derived/universal-*"):
+        shutil.copytree(found, data / found.relative_to(stores / "data"), dirs_exist_ok=True)
 
 
 def main() -> None:
@@ -147,9 +177,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the built-in demo from the corpus.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=21_000_000, help="tokens that the language model is trained on")
+    parser.add_argument("--tokens", type=int, help="tokens that the language model is trained on")
+    parser.add_argument("--second", action="store_true", help="make the second model, in a work folder of its own")
     args = parser.parse_args()
-    make(args.corpus.resolve(), args.work.resolve(), args.tokens)
+    design = SECOND if args.second else FIRST
+    make(design, args.corpus.resolve(), args.work.resolve(), args.tokens or design.tokens)
 
 
 if __name__ == "__main__":

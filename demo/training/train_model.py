@@ -1,4 +1,4 @@
-r"""Trains the demo's language model: GPT-2's architecture, 4 layers of width 256, next-token cross entropy.
+r"""Trains a language model of the demo: GPT-2's architecture, next-token cross entropy; `designs` says how large.
 
 AdamW; a short warm-up, a constant rate, then a linear fall to zero over the last `--cooldown` of the tokens. bfloat16
 where the processor has tiles for it, else float32, which is faster without them. Muon learns faster, but spreads the
@@ -6,8 +6,9 @@ residual stream over more directions, and SAEs then explain less of it: after 2.
 variance took 71 principal components with Muon and 32 with AdamW. Every few minutes a checkpoint is written beside and
 renamed; a second run goes on from it, also with another `--tokens`, which moves only the fall.
 
-Cost: on two cores 16 million tokens an hour in float32, about 30 with bfloat16 tiles; 2 GB of memory. glibc must keep
-freed memory rather than hand it back to the kernel, or the same takes twice as long:
+Cost: the first model on two cores 16 million tokens an hour in float32, about 30 with bfloat16 tiles, the second a
+quarter of that; 2 GB of memory. glibc must keep freed memory rather than hand it back to the kernel, or the same takes
+twice as long:
 
     MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=4000000000 \
         python -m demo.training.train_model --corpus CORPUS --work WORK --tokens 21_000_000
@@ -26,17 +27,18 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from demo.training import corpus
+from demo.training.designs import DESIGNS, FIRST, Design
 
-CONTEXT, BATCH = 256, 32
-LAYERS, WIDTH, HEADS = 4, 256, 8
+CONTEXT = 256
 RATE = 3e-3
 
 
-def new_model() -> GPT2LMHeadModel:
+def new_model(design: Design = FIRST) -> GPT2LMHeadModel:
     """The untrained model: dropout off, embeddings tied, one special token."""
-    torch.manual_seed(0)
+    torch.manual_seed(design.seed)
     config = GPT2Config(
-        vocab_size=corpus.VOCABULARY, n_positions=CONTEXT, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
+        vocab_size=design.vocabulary, n_positions=CONTEXT, n_embd=design.width, n_layer=design.layers,
+        n_head=design.heads,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, n_ctx=CONTEXT,
     )  # fmt: skip
     return GPT2LMHeadModel(config)
@@ -82,14 +84,14 @@ def save(path: Path, state: dict[str, object]) -> None:
     os.replace(path.with_suffix(".tmp"), path)
 
 
-def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) -> None:
+def train(design: Design, folder: Path, work: Path, tokens: int, cooldown: float, every: float) -> None:
     """Until `tokens` have been seen; then the model is in `work/model`."""
     work.mkdir(parents=True, exist_ok=True)
-    tokenizer = corpus.train_tokenizer(folder, work / "model" / "tokenizer.json")
-    streams = corpus.streams(folder, work, tokenizer)
+    tokenizer = corpus.train_tokenizer(folder, work / "model" / "tokenizer.json", design)
+    streams = corpus.streams(folder, work, tokenizer, design)
     training = {s: streams[s, "train"] for s in corpus.STYLES}
     held = {s: streams[s, "held"] for s in corpus.STYLES}
-    model = new_model()
+    model = new_model(design)
     stepper = optimizer(model)
     seen, step, path = 0, 0, work / "checkpoint.pt"
     if path.exists():
@@ -106,16 +108,17 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
     while seen < tokens:
         block = seen // (rows_per_epoch * CONTEXT)
         at = (seen // CONTEXT) % rows_per_epoch
-        data = corpus.epoch(training, CONTEXT, rows_per_epoch, 0, np.random.default_rng(block))
-        for start in range(at, len(data) - BATCH + 1, BATCH):
+        draw = np.random.default_rng([block, design.seed] if design.seed else block)
+        data = corpus.epoch(training, CONTEXT, rows_per_epoch, 0, draw)
+        for start in range(at, len(data) - design.batch + 1, design.batch):
             for group in stepper.param_groups:
                 group["lr"] = RATE * rate(seen / tokens, step, cooldown)
-            loss = loss_of(model, data[start : start + BATCH])
+            loss = loss_of(model, data[start : start + design.batch])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             stepper.step()
             stepper.zero_grad()
-            seen, step = seen + BATCH * CONTEXT, step + 1
+            seen, step = seen + design.batch * CONTEXT, step + 1
             window.append(float(loss.detach()))
             if step % 50 == 0:
                 pace = (seen - begun) / (time.time() - started)
@@ -126,7 +129,7 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
                 print("held out", json.dumps({k: round(v, 4) for k, v in losses.items()}), flush=True)
                 save(path, {"model": model.state_dict(), "optimizer": stepper.state_dict(),
                             "seen": seen, "step": step})  # fmt: skip
-                export(model, work / "model", losses, seen)
+                export(design, model, work / "model", losses, seen)
             if seen >= tokens:
                 break
         else:
@@ -134,9 +137,9 @@ def train(folder: Path, work: Path, tokens: int, cooldown: float, every: float) 
     print("done", flush=True)
 
 
-def export(model: GPT2LMHeadModel, folder: Path, losses: dict[str, float], seen: int) -> None:
+def export(design: Design, model: GPT2LMHeadModel, folder: Path, losses: dict[str, float], seen: int) -> None:
     """An ordinary Hugging Face folder, in float16: half the bytes, and read back into float32 exactly."""
-    half = new_model().half()
+    half = new_model(design).half()
     half.load_state_dict({k: v.half() for k, v in model.state_dict().items()})
     half.save_pretrained(folder)
     settings = {
@@ -149,14 +152,16 @@ def export(model: GPT2LMHeadModel, folder: Path, losses: dict[str, float], seen:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description="Train the demo's language model.")
+    parser = argparse.ArgumentParser(description="Train a language model of the demo.")
+    parser.add_argument("--design", choices=DESIGNS, default=FIRST.id)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=21_000_000)
+    parser.add_argument("--tokens", type=int, help="the design's own number unless given")
     parser.add_argument("--cooldown", type=float, default=0.45)
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints")
     args = parser.parse_args()
-    train(args.corpus, args.work, args.tokens, args.cooldown, args.every)
+    design = DESIGNS[args.design]
+    train(design, args.corpus, args.work, args.tokens or design.tokens, args.cooldown, args.every)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains the demo's sparse autoencoders with SAELens, one per layer on `blocks.{L}.hook_resid_pre`.
+"""Trains the SAEs of one of the demo's models with SAELens, one per layer on `blocks.{L}.hook_resid_pre`.
 
 Knows which activations an SAE sees and how it is trained; the model is any folder that `train_model` wrote. One pass of
 the model over training text writes the activations of all layers to disk in float16, BOS and document ends left out;
@@ -11,8 +11,8 @@ some of its rows, which costs a tenth of sorting all of them; the saved one is m
 that the mean L0 on training text is `k`. Features that have not fired for a while learn from the residual (auxiliary
 loss).
 
-Later layers are trained in two parts: the features that died are placed anew between them, and the last layer is made
-wider, since the first part is cheaper for a narrow SAE.
+Later layers of the first model are trained in two parts: the features that died are placed anew between them, and the
+last layer is made wider, since the first part is cheaper for a narrow SAE.
 
 Cost: the cached activations take 2 GB a layer on disk; 10 million tokens take 15 minutes of one core, twice that at
 twice the width. Environment as for `train_model`: glibc must keep freed memory.
@@ -47,6 +47,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
 
 from demo.training import corpus
+from demo.training.designs import DESIGNS, FIRST, SECOND, Design
 from demo.training.train_model import bfloat16_is_fast
 
 CONTEXT = 128
@@ -79,18 +80,22 @@ class Recipe:
     """Batches without firing after which a feature takes part in the auxiliary loss."""
 
 
-OWN: dict[int, dict[str, Any]] = {
-    0: {"last_k": 30.2},
-    2: {"again": 4_000_000, "last_k": 31.0},
-    3: {"again": 6_000_000, "last_k": 31.0, "added": 2048},
+OWN: dict[tuple[str, int], dict[str, Any]] = {
+    (FIRST.id, 0): {"last_k": 30.2},
+    (FIRST.id, 2): {"again": 4_000_000, "last_k": 31.0},
+    (FIRST.id, 3): {"again": 6_000_000, "last_k": 31.0, "added": 2048},
 }
 """What is another for some layers: the later ones' activations spread over more directions, and held-out text activates
 about one feature a token more than training text."""
+RECIPES = {
+    FIRST.id: Recipe(),
+    SECOND.id: Recipe(k=20.0, last_k=20.0, width=1024, distinct=1_000_000, tokens=2_500_000, batch=2048, lr=2e-3),
+}
 
 
-def recipe_of(layer: int, recipe: Recipe) -> Recipe:
+def recipe_of(design: Design, layer: int, recipe: Recipe) -> Recipe:
     """The recipe of one layer."""
-    return replace(recipe, **OWN.get(layer, {}))
+    return replace(recipe, **OWN.get((design.id, layer), {}))
 
 
 class FastBatchTopKTrainingSAE(BatchTopKTrainingSAE):
@@ -182,11 +187,12 @@ def batches(values: Activations, size: int, seed: int) -> Iterator[torch.Tensor]
 # ------------------------------------------------------------------------------------------------- training
 
 
-def train_layer(values: Activations, layer: int, recipe: Recipe, seed: int = 0) -> BatchTopKTrainingSAE:
+def train_layer(values: Activations, layer: int, recipe: Recipe, design: Design = FIRST) -> BatchTopKTrainingSAE:
     """A trained SAE of one layer, its scale folded in and its threshold not yet measured."""
+    seed = design.seed
     torch.manual_seed(seed)
     metadata = SAEMetadata(
-        model_name="scribe-4l", hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
+        model_name=design.id, hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
         context_size=CONTEXT, prepend_bos=True, exclude_special_tokens=True, model_class_name="AutoModelForCausalLM",
         model_from_pretrained_kwargs={}, seqpos_slice=[None],
         dataset_path="the demo's training text: novels, country profiles, technical proposals, Python, speeches",
@@ -335,13 +341,15 @@ def current(folder: Path, model: str, recipe: Recipe) -> bool:
     return metadata.get("model_sha256") == model and metadata.get("recipe") == asdict(recipe)
 
 
-def make(paths: list[Path], shape: tuple[int, int], recipe: Recipe, model: str, target: Path, layer: int) -> str:
+def make(
+    paths: list[Path], shape: tuple[int, int], recipe: Recipe, design: Design, model: str, target: Path, layer: int
+) -> str:
     """One layer from its cached activations to its folder, in a process of its own; says what it did."""
     torch.set_num_threads(1)  # two layers side by side are faster than one on two cores
     started = time.time()
     values: Activations = np.memmap(paths[layer], dtype=np.float16, mode="r", shape=shape)
-    recipe = recipe_of(layer, recipe)
-    sae = train_layer(values, layer, recipe)
+    recipe = recipe_of(design, layer, recipe)
+    sae = train_layer(values, layer, recipe, design)
     calibrate(sae, values, recipe.last_k)
     sae.cfg.metadata.model_sha256 = model
     sae.cfg.metadata.recipe = asdict(recipe)
@@ -349,44 +357,55 @@ def make(paths: list[Path], shape: tuple[int, int], recipe: Recipe, model: str, 
     return f"layer {layer}: {time.time() - started:.0f} s, threshold {float(sae.topk_threshold):.3f}"
 
 
-def train(folder: Path, work: Path, model_path: Path, target: Path, layers: list[int], recipe: Recipe) -> None:
+def train(
+    design: Design, folder: Path, work: Path, model_path: Path, target: Path, layers: list[int], recipe: Recipe
+) -> None:
     """Every layer of `layers` that `target` does not hold yet, as many side by side as there are cores."""
     mark = fingerprint(model_path)
-    missing = [layer for layer in layers if not current(target / f"{layer}-res", mark, recipe_of(layer, recipe))]
+
+    def there(layer: int) -> bool:
+        return current(target / f"{layer}-res", mark, recipe_of(design, layer, recipe))
+
+    missing = [layer for layer in layers if not there(layer)]
     if not missing:
         return
     model = GPT2LMHeadModel.from_pretrained(model_path, dtype=torch.float32).eval()
-    streams = corpus.streams(folder, work, corpus.train_tokenizer(folder, model_path / "tokenizer.json"))
+    streams = corpus.streams(
+        folder, work, corpus.train_tokenizer(folder, model_path / "tokenizer.json", design), design
+    )
     rows = recipe.distinct // (CONTEXT - 1)
-    text = corpus.epoch({s: streams[s, "train"] for s in corpus.STYLES}, CONTEXT, rows, END, np.random.default_rng(7))
+    draw = np.random.default_rng(7 + design.seed)
+    text = corpus.epoch({s: streams[s, "train"] for s in corpus.STYLES}, CONTEXT, rows, END, draw)
     started = time.time()
     kept = target / f"activations-{mark[:8]}"
     paths, shape = cache_activations(model, text, kept)
     print(f"activations of {shape[0]:,} tokens: {time.time() - started:.0f} s", flush=True)
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(min(cores, len(missing)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        for line in pool.map(partial(make, paths, shape, recipe, mark, target), missing):
+        for line in pool.map(partial(make, paths, shape, recipe, design, mark, target), missing):
             print(line, flush=True)
-    if all(current(target / f"{layer}-res", mark, recipe_of(layer, recipe)) for layer in range(len(paths))):
+    if all(map(there, design.saes)):
         shutil.rmtree(kept)
 
 
 def main() -> None:
     """The command."""
-    recipe = Recipe()
-    parser = argparse.ArgumentParser(description="Train the demo's sparse autoencoders.")
+    parser = argparse.ArgumentParser(description="Train the sparse autoencoders of one of the demo's models.")
+    parser.add_argument("--design", choices=DESIGNS, default=FIRST.id)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", type=Path, help="the model's folder; WORK/model unless given")
     parser.add_argument("--target", type=Path, help="where the SAEs go; WORK/saes unless given")
-    parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3])
-    parser.add_argument("--tokens", type=int, default=recipe.tokens, help="tokens trained on")
-    parser.add_argument("--distinct", type=int, default=recipe.distinct, help="tokens whose activations are on disk")
-    parser.add_argument("--k", type=float, default=recipe.k, help="active features a token")
+    parser.add_argument("--layers", type=int, nargs="+", help="all that the design has unless given")
+    parser.add_argument("--tokens", type=int, help="tokens trained on")
+    parser.add_argument("--distinct", type=int, help="tokens whose activations are on disk")
+    parser.add_argument("--k", type=float, help="active features a token")
     args = parser.parse_args()
-    recipe = replace(recipe, k=args.k, last_k=args.k, tokens=args.tokens, distinct=args.distinct)
+    design = DESIGNS[args.design]
+    asked = {"k": args.k, "last_k": args.k, "tokens": args.tokens, "distinct": args.distinct}
+    recipe = replace(RECIPES[design.id], **{name: value for name, value in asked.items() if value is not None})
     model, target = args.model or args.work / "model", args.target or args.work / "saes"
-    train(args.corpus, args.work, model, target, args.layers, recipe)
+    train(design, args.corpus, args.work, model, target, args.layers or list(design.saes), recipe)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ def single(client, index, source=tiny.SAE):
     return client.get(f"/feature/{source}/{index}").json()
 
 
-def test_a_feature_is_its_record(client, record):
-    expected = json.loads(json.dumps(neuronpedia.feature(record)))
+def test_a_feature_is_its_record(client, bench, record):
+    said = bench.words.of(record.key)
+    assert [one.origin for one in said] == ["data"]
+    expected = json.loads(json.dumps(neuronpedia.feature(record, said=said)))
     assert single(client, record.key.index) == expected
 
 
@@ -168,9 +170,21 @@ def test_the_examples_of_the_description_work_on_the_demo(tmp_path):
         for method, operation in methods.items():
             where, body = docs.example(path, operation, schema)
             response = client.request(method, where, json=body)
-            # The demo's model is no chat model, and nobody knows the name of a run before it was made.
-            expected, word = {"/steer-chat": (400, "no chat template"), "/steer-load": (404, "no saved run")}.get(
-                where, (200, "")
-            )
+            # The demo's model is no chat model, and nobody knows the name of a run or a key before it was made.
+            expected, word = {
+                "/steer-chat": (400, "no chat template"), "/steer-load": (404, "no saved run"),
+                "/user/api-key/revoke": (404, "no such key"),
+                "/probe/get": (404, "no probe"),
+                # Nor is any source on its way in.
+                **{f"/bring/{job}": (404, "no job") for job in
+                   ("get", "plan", "check", "build", "resume", "pause", "cancel", "forget")},
+                "/bring/look": (404, "no folder"), "/bring/new": (404, "no folder"),
+                # Nor is it an engine for others.
+                **{f"/engine/v1/{what}": (403, "no engine") for what in ("tokens", "codes", "steer", "sweep")},
+                # Nor has the demo a language model that explains, or anything that one said.
+                "/explanation/generate": (400, "without a key"),
+                "/explanation/m-0123abcd/delete": (404, "no explanation"),
+                "/explanation/score/s-0123456789abcdef012345/delete": (404, "no score"),
+            }.get(where, (200, ""))  # fmt: skip
             assert response.status_code == expected and word in response.text, (where, body, response.text)
-            assert response.json()
+            assert response.json() if "json" in response.headers["content-type"] else response.content

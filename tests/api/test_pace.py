@@ -63,6 +63,16 @@ def test_what_runs_no_model_is_not_counted():
     assert [caller(Clock(), a_minute=0)().status_code for _ in range(5)] == [200] * 5
 
 
+def test_looking_up_what_loads_weights_is_counted_too():
+    key = "scribe-4l/2-res/78"
+    for path in (f"/similar/{key}", "/similar/a/b/1%0A", "/compare/features", f"/feature/{key}/vector"):
+        send = caller(Clock(), a_minute=1)
+        assert [send(path=path).status_code for _ in range(2)] == [200, 429], path
+    send = caller(Clock(), a_minute=1)
+    for path in (f"/feature/{key}", f"/together/{key}", "/compare", "/compare/matches", "/umap/clusters"):
+        assert [send(path=path).status_code for _ in range(2)] == [200, 200], path
+
+
 def test_a_header_is_believed_only_if_a_proxy_is_trusted():
     send = caller(Clock(), a_minute=1)
     assert send(X_Forwarded_For="198.51.100.1").status_code == 200
@@ -102,9 +112,14 @@ def test_memory_is_bounded(monkeypatch):
 
 def test_every_route_that_runs_a_model_is_counted(bench):
     described = server.create(bench).openapi()["paths"]
-    posts = {path for path, methods in described.items() if "post" in methods}
+    people = ("/list/", "/comment/", "/bookmark/", "/user/")  # what people keep is a query or two
+    people += ("/bring", "/model/", "/source-set/", "/feature/upload-batch", "/engine/")  # administrators, servers
+    posts = {path for path, methods in described.items() if "post" in methods and not path.startswith(people)}
     no_model = "/features /features-offset /activation/get /tokenize /global /steer-load /steer/presets /vector/get"
-    assert posts - {*no_model.split(), "/vector/delete", "/vector/list-owned"} == pace.PATHS
+    no_model += " /umap /vector/delete /vector/list-owned /probe/get /explanation/new /explanation/vote"
+    no_model += " /explanation/mark /explanation/{id}/vote /explanation/{id}/unvote /explanation/{id}/delete"
+    no_model += " /explanation/m-{id}/delete"
+    assert posts - {*no_model.split(), "/explanation/score/{id}/delete"} == pace.PATHS
 
 
 def test_the_server_counts(tiny_root):

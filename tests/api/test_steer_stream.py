@@ -209,7 +209,7 @@ def test_a_client_that_goes_away_stops_its_run(tiny_root, tmp_path, gate, monkey
         eighth.set()
         until(lambda: bench._steerer.line.at_work() == 0)
     assert gate.passes <= 8
-    with bench._steerer._kept._reading() as db:
+    with bench._steerer._kept._file.reading() as db:
         assert db is None, "a run that was stopped is not kept"
     assert bench.steer(ask(bench)).steered.text, "and the next one is served"
 

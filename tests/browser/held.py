@@ -20,4 +20,5 @@ def held(self: Encoder, *given: object) -> object:
 
 
 Encoder.__call__ = held
+os.environ["FEATURESCOPE_PATIENCE"] = "900"  # a slow machine takes minutes to open the windows that wait
 runpy.run_path("app.py", run_name="__main__")

@@ -15,9 +15,9 @@ FEATURE = "scribe-4l/2-res/78"
 TEXT = "My mother and her father met the king."
 OTHER = "The brother of my mother."
 NASTY = [
-    "<script>window.hit=1</script>", "\"><img src=x onerror=window.hit=1>", "</textarea><svg onload=window.hit=1>",
-    "${window.hit=1}", "{{constructor.constructor('window.hit=1')()}}", "javascript:window.hit=1",
-]  # fmt: skip
+    "<script>window.hit=1</script>\"><img src=x onerror=window.hit=1></textarea><svg onload=window.hit=1>",
+    "javascript:window.hit=1//${window.hit=1}{{constructor.constructor('window.hit=1')()}}",
+]
 SCROLLS = """() => {
   const found = [...document.querySelectorAll('body, body *')].filter(e => {
     const { overflowX, overflowY } = getComputedStyle(e), can = value => value === 'auto' || value === 'scroll'
@@ -81,8 +81,6 @@ def test_of_a_long_text_the_result_alone_scrolls(look, size):
     ("asked", "system", "dark"),
     [
         ("dark", "light", True),
-        ("light", "dark", False),
-        ("", "dark", True),
         ("", "light", False),
         ("blue", "dark", True),
     ],
@@ -177,7 +175,7 @@ def test_a_linked_text_is_tested_also_where_the_model_is_not_loaded_yet(chromium
 
 
 @pytest.mark.parametrize(
-    ("asked", "system", "dark"), [("dark", "light", True), ("light", "dark", False), ("", "dark", True)]
+    ("asked", "system", "dark"), [("light", "dark", False), ("", "dark", True)]
 )
 def test_the_embedded_page_has_the_theme_asked_for(look, asked, system, dark):
     page = look(f"/feature?id={FEATURE}&embed=true&theme={asked}", theme=system, wait="#root .fs-strip")
@@ -349,7 +347,8 @@ def test_the_dialog_says_what_is_chosen_in_all_three_ways(visit, demo):
     assert parse_qs(urlsplit(target).query) == {"id": [FEATURE], "defaulttesttext": [text]}
     preview = page.frame_locator("iframe[title=Preview]")
     preview.locator(".results .row").wait_for()
-    assert preview.locator(".fs-stats, a.fs-open").count() == 0
+    assert preview.locator(".fs-stats").count() == 0
+    assert [way.inner_text() for way in preview.locator("a.fs-open").all()] == ["Steer ↗"], "and no way to the page"
     assert page.evaluate("document.querySelector('[class*=fs-embed]') !== null")
 
     dialog.get_by_label("as wide as the text around it").check()

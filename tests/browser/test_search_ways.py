@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.browser.test_search import query, settled
 
 SENTENCE = "My mother and her father were born in France."
 OTHER = "My father and his mother were born in France."
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
-def test_tokens_two_texts_and_a_scan(visit, width, theme):
-    there = visit(f"/search?text={SENTENCE}", width, theme)
+def test_tokens_two_texts_and_a_scan(visit):
+    there = visit(f"/search?text={SENTENCE}")
     page = there.page
     settled(page)
     page.get_by_role("link", name="Token by token").click()
@@ -47,7 +44,7 @@ def test_tokens_two_texts_and_a_scan(visit, width, theme):
     page.wait_for_function("new URL(location).searchParams.get('order') === 'slot'")
     page.wait_for_function("document.querySelectorAll('.fs-heat tbody tr').length === 3")
     link = page.url
-    friend = visit(link.removeprefix(there.base), width, theme)
+    friend = visit(link.removeprefix(there.base))
     friend.page.wait_for_selector(".fs-heat td.slot")
     assert (
         friend.page.locator(".fs-heat td.slot").all_inner_texts() == page.locator(".fs-heat td.slot").all_inner_texts()

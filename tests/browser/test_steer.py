@@ -121,6 +121,7 @@ def test_a_feature_is_pasted_steered_swept_and_shared(visit, demo, width, theme)
 
     friend = visit(link.removeprefix(there.base), width, theme)
     done(friend.page)
+    friend.page.wait_for_function(f"({TEXTS})().length === 2")
     assert texts(friend.page) == texts(page)
     assert friend.page.get_by_text("no model was run for it").count() == 1
     friend.fits()
@@ -128,6 +129,7 @@ def test_a_feature_is_pasted_steered_swept_and_shared(visit, demo, width, theme)
     friend.page.get_by_role("link", name="Run it again").click()
     friend.page.wait_for_function("!location.search.includes('run=')")
     done(friend.page)
+    friend.page.wait_for_function(f"({TEXTS})().length === 2")
     assert texts(friend.page) == texts(page)
 
 

@@ -162,7 +162,7 @@ def test_a_sweep_is_offered_where_strengths_mean_something():
     assert "sweep=1" in steer_panels.sweep_offer(VIEW)
     assert not steer_panels.sweep_offer(View(ask=dataclasses.replace(ASK, method="ablate")))
     safe(steer_panels.sweep_failed(VIEW, BAD))
-    safe(steer_panels.sweep_waiting(BAD))
+    safe(steer_panels.sweep_waiting(VIEW, BAD))
 
 
 def test_presets_are_links_to_all_that_they_set():

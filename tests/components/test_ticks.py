@@ -58,8 +58,9 @@ def test_the_bar_is_there_when_something_is_picked():
     html = ticks.bar(VIEW)
     assert "<b>3</b> selected" in html
     assert unescape(re.search(r'data-copy="([^"]+)"', html)[1]) == "\n".join(map(str, KEYS))
-    table, clear = (query(href) for href in re.findall(r'href="([^"]+)"', html))
+    table, listed, clear = (query(href) for href in re.findall(r'href="([^"]+)"', html))
     assert (table["view"], table["picked"], table["text"]) == ("picked", "1-res/3,1-res/5,1-res/7", TEXT)
+    assert listed == {"text": TEXT, "features": ",".join(map(str, KEYS))}
     assert "picked" not in clear
     assert (clear["page"], clear["tokens"]) == ("3", "2")
 

@@ -1,6 +1,7 @@
 """Builds again and again, each time killed at some moment, until it is done: run by test_build_killed.py.
 
     python -m tests.core.killed CONFIG ROOT SEED KILLS      a build that is killed KILLS times at random moments
+    python -m tests.core.killed CONFIG ROOT SEED KILLS ray  the same, with a Ray cluster of this machine
     python -m tests.core.killed CONFIG ROOT limit BYTES     a build on a disk that takes no file larger than BYTES
 
 A moment is an event that Python's audit hooks see: a file opened, renamed or removed, a folder made. A run is a fork of
@@ -29,7 +30,7 @@ from core.workbench import Workbench
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 
 
-def build(config: Path, root: Path, moment: int | None, limit: int | None = None) -> int:
+def build(config: Path, root: Path, moment: int | None, limit: int | None = None, engine: run.Where = "local") -> int:
     """The exit status of a build in a child that is killed at its `moment`-th event; 100 where it came to no end."""
     child = os.fork()
     if child:
@@ -51,7 +52,7 @@ def build(config: Path, root: Path, moment: int | None, limit: int | None = None
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        report = Workbench(Settings(data=root, demo=None)).build(config)
+        report = Workbench(Settings(data=root, demo=None)).build(config, engine=engine)
         print("built", *(s.key.source_id for s in report.sources), flush=True)
         os._exit(0)
     except WorkbenchError as error:
@@ -77,17 +78,18 @@ def main() -> None:
     if what == "limit":
         print("status", build(config, root, None, count))
         return whole(root)
+    engine: run.Where = "ray" if sys.argv[5:] == ["ray"] else "local"
     draw = random.Random(int(what))
     killed = 0
     while killed < count:
-        status = build(config, root, draw.randrange(90))
+        status = build(config, root, draw.randrange(90), engine=engine)
         whole(root)
         if status == 0:  # it ended before its moment: from the beginning
             shutil.rmtree(root)
         else:
             killed += 1
     print("killed", killed)
-    while build(config, root, None) != 0:
+    while build(config, root, None, engine=engine) != 0:
         pass
     return whole(root)
 

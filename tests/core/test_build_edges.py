@@ -15,8 +15,9 @@ from core.build import weights
 from core.build.describe import BINS as BINS_
 from core.build.describe import describe
 from core.build.moments import BINS, CoordinateMoments, DenseMoments, Sums, strongest
-from core.build.nonzeros import Grouped, positive
+from core.build.nonzeros import positive
 from core.settings import Settings
+from core.store.grouped import Grouped
 from core.workbench import Workbench
 from tests import tiny
 from tests.core import naive
@@ -49,7 +50,8 @@ def prompts(bench: Workbench, key: str) -> list[list[int]]:
 def test_a_model_without_bos(tmp_path):
     tiny.model(tmp_path / "model", bos=False, scale=8.0)
     tiny.sae(tmp_path / "sae")
-    bench = build(tmp_path, {"1-res": {"sae": {"path": "sae"}}})
+    asked = {"1-res": {"sae": {"path": "sae", "bos": False}}}
+    bench = build(tmp_path, asked)
     rows = prompts(bench, "tiny/1-res")
     assert rows[0][0] != 0 and max(map(len, rows)) == 16
     found = naive.dense(tmp_path / "model", tmp_path / "sae", rows, "blocks.1.hook_resid_pre", special=set())
@@ -61,7 +63,7 @@ def test_a_model_without_bos(tmp_path):
         np.testing.assert_allclose(list(values.values()), list(expected.values()), rtol=1e-5, atol=2e-5)
     (record,) = bench.test("tiny/1-res/9", "Paris")
     assert "".join(t.text for t in record.tokens) == "Paris"
-    packed = build(tmp_path, {"1-res": {"sae": {"path": "sae"}}}, cut="packed")
+    packed = build(tmp_path, asked, cut="packed")
     assert {len(p) for p in prompts(packed, "tiny/1-res")} == {16}
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.build import examples
-from core.build.nonzeros import Grouped
 from core.models.vocabulary import Vocabulary
+from core.store.grouped import Grouped
 
 WORDS = (
     "", " the", " cat", " sat", "on", " on", " mat", "s", "ter", ".", "\n", "’", " “", "un", "日", "本", " 7", "a",

@@ -70,16 +70,15 @@ def killed(config: Path, root: Path, what: str, count: int) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(config, expected, place, seed):
-    """Twenty kills over the four."""
+    """Ten kills over the two."""
     assert "killed 5" in killed(config, place, str(seed), 5)
     assert files(place) == expected
 
 
-@pytest.mark.parametrize("limit", [300, 20_000])
-def test_a_full_disk_is_said_and_the_next_build_goes_on(config, expected, place, limit):
-    out = killed(config, place, "limit", limit)
+def test_a_full_disk_is_said_and_the_next_build_goes_on(config, expected, place):
+    out = killed(config, place, "limit", 20_000)
     assert "status 3" in out and "too large" in out.lower(), out
     assert not any(".writing" in name for name in files(place))
     assert "killed 0" in killed(config, place, "0", 0)

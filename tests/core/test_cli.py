@@ -49,12 +49,12 @@ def test_sources_of_an_empty_root(run, tmp_path):
     assert json.loads(out) == {"sources": []}
 
 
-def test_a_feature_is_the_apis(run, record):
+def test_a_feature_is_the_apis(run, bench, record):
     status, out, _ = run("feature", f"{tiny.SAE}/3")
     assert status == 0
     assert record.label.split(" · ")[0] in out
     _, out, _ = run("feature", f"{tiny.SAE}/3", "--json")
-    assert json.loads(out) == json.loads(json.dumps(neuronpedia.feature(record)))
+    assert json.loads(out) == json.loads(json.dumps(neuronpedia.feature(record, said=bench.words.of(record.key))))
 
 
 def test_where_a_source_writes_and_a_decoder_that_writes_nowhere(run, record, bench, monkeypatch):
@@ -128,10 +128,9 @@ def test_a_search_says_what_it_left_out(run, tiny_root, tiny_config, tmp_path):
     assert status == 2 and not out and "not at" in err
 
 
-@pytest.mark.parametrize("verb", [("search", "tiny"), ("test", f"{tiny.SAE}/3")], ids=["search", "test"])
-def test_the_next_process_needs_no_pass(tiny_root, tmp_path, verb):
+def test_the_next_process_needs_no_pass(tiny_root, tmp_path):
     """What one run read is on disk when it ends, however slow the disk is, and the next one finds it there."""
-    code = f"""
+    code = """
 import sys, time
 from core.models import cache
 from core.sources.encode import Encoder
@@ -146,7 +145,7 @@ cache.Cache._write = slowly
 if sys.argv[1:] == ["again"]:
     reading.capture = Encoder.__call__ = none
 from core.__main__ import main
-sys.exit(main({[*verb, "a text that no test has read", "--json"]!r}))
+sys.exit(main(["search", "tiny", "a text that no test has read", "--json"]))
 """
     settings = {"FEATURESCOPE_DATA": str(tmp_path), "FEATURESCOPE_DEMO": str(tiny_root)}
     first = python(code, **settings)

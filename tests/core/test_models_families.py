@@ -282,7 +282,7 @@ def test_a_model_without_bos_over_http_and_on_the_command_line(tmp_path, capsys)
     from core.__main__ import main
 
     tiny.sae(tmp_path / "sae", "jumprelu", bias=-0.2)
-    bench = build(tmp_path, "qwen2", bos=False, more=[{"id": "1-res", "sae": {"path": "sae"}}])
+    bench = build(tmp_path, "qwen2", bos=False, more=[{"id": "1-res", "sae": {"path": "sae", "bos": False}}])
     client = TestClient(server.create(bench))
     text = "The capital of France is Paris."
     asked = {"feature": {"modelId": "tiny", "source": "1-res", "index": "3"}, "customText": text}

@@ -8,12 +8,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.build.nonzeros import Grouped
 from core.build.ranks import ranked
 from core.errors import BadData
 from core.records import SourceKey
 from core.settings import Settings
 from core.store import layout
+from core.store.grouped import Grouped
 from core.store.layout import RANKS
 from core.store.rarity import Rarity, _between
 from core.workbench import Workbench

@@ -33,6 +33,8 @@ VARIANTS = [
     ("topk", {"normalize_activations": "layer_norm", "k": 7}),
     ("gated", {"normalize_activations": "constant_norm_rescale", "apply_b_dec_to_input": False}),
     ("matching_pursuit", {"max_iterations": 4}),
+    ("abstopk", {"k": 9, "bias": 0.0}),
+    ("abstopk", {"k": 5, "bias": 0.0, "rescale_acts_by_decoder_norm": True}),
     ("standard", {"dtype": "bfloat16"}),
     ("jumprelu", {"dtype": "float16"}),
 ]
@@ -80,7 +82,7 @@ def test_values_are_saelens_own_bit_for_bit(tmp_path, kind, options):
     assert torch.equal(ours.encode(x), expected)
     assert ours.encode(x[3:4]).shape == (1, 64) and torch.allclose(ours.encode(x[None])[0], expected, atol=1e-5)
     assert 0 < float((expected > 0).float().mean()) < 1 or options.get("k") == 64, "the test's SAE does something"
-    assert (ours.width, ours.d_in, ours.signed, ours.architecture) == (64, 32, False, kind)
+    assert (ours.width, ours.d_in, ours.signed, ours.architecture) == (64, 32, kind == "abstopk", kind)
     assert ours.kind == ("transcoder" if "transcoder" in kind else "sae")
     assert ours.bytes >= 4 * ours.W_dec.numel()
     assert torch.equal(ours.W_dec, load_file(folder / "sae_weights.safetensors")["W_dec"].float())
@@ -225,7 +227,6 @@ def test_folders_that_older_saelens_wrote(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("abstopk", {"k": 5}, r"abstopk cannot be built: its features fire with both signs"),
         ("temporal", {"n_heads": 4, "bottleneck_factor": 8, "kval_topk": 4}, r"temporal cannot be .*tokens before"),
     ],
 )  # fmt: skip

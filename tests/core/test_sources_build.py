@@ -31,6 +31,7 @@ SAES = {
     "1-skip": ("skip_transcoder", MLP_IN, {}),
     "1-jump-transcoder": ("jumprelu_transcoder", MLP_IN, {}),
     "1-heads": ("standard", HEADS, {"reshape_activations": "hook_z"}),
+    "1-abs": ("abstopk", RESID, {"k": 5, "bias": 0.0}),
     "0-mlp": ("standard", "blocks.0.mlp.hook_post", {"d_in": 128}),
 }
 TEXT = "It’s a fine day 🙂 in Zürich, isn’t it?"
@@ -95,6 +96,8 @@ def test_what_is_kept_and_what_a_test_gives(place, bridge, name):
         if source.signed:
             np.testing.assert_allclose(record.minimum, every[:, i].min(), rtol=1e-4, atol=2e-4)
             np.testing.assert_allclose(record.mean, every[:, i].mean(), rtol=1e-3, atol=1e-3)
+            if name == "1-abs":  # kept is all that is not zero
+                assert abs(record.active - int((every[:, i] != 0).sum())) <= int((np.abs(every[:, i]) < 1e-3).sum() > 0)
             continue
         near = np.abs(every[:, i]) < 1e-4
         assert abs(record.active - int((every[:, i] > 0).sum())) <= int((near & (every[:, i] > 0)).sum())
@@ -112,7 +115,7 @@ def test_what_is_said_of_a_kind(place, name):
     source = bench.source(f"tiny/{name}")
     kinds = {"1-transcoder": "transcoder", "1-skip": "transcoder", "1-jump-transcoder": "transcoder"}
     expected = kinds.get(name, {"1-dirs": "directions", "1-neurons": "neurons"}.get(name, "sae"))
-    assert source.kind == expected and source.signed == (expected in ("directions", "neurons"))
+    assert source.kind == expected and source.signed == (expected in ("directions", "neurons") or name == "1-abs")
     assert ("greater than zero" in source.active) != source.signed
     assert ("every token" in source.active) == source.signed
     record = bench.feature(f"tiny/{name}/1")
@@ -122,5 +125,7 @@ def test_what_is_said_of_a_kind(place, name):
 @pytest.mark.parametrize("name", list(SAES))
 def test_each_can_be_evaluated(place, name):
     figures, with_bos = place[0].evaluate(f"tiny/{name}")
+    if name == "1-abs":
+        assert figures.l0 == 5, "either sign is active"
     assert figures.tokens == place[0].source(f"tiny/{name}").tokens < with_bos.tokens
     assert np.isfinite([figures.l0, figures.explained_variance, figures.ce_loss_score]).all()

@@ -25,6 +25,14 @@ RELEASE = "jbloom/GPT2-Small-SAEs-Reformatted"
 """The repository behind SAELens's release gpt2-small-res-jb."""
 
 
+OLD = {
+    "model_name": "gpt2-small", "hook_point": "blocks.1.hook_resid_pre", "hook_point_layer": 1,
+    "hook_point_head_index": None, "context_size": 128, "d_in": 32, "d_sae": 64, "dtype": "torch.float32",
+    "device": "cpu", "expansion_factor": 2, "l1_coefficient": 8e-05, "use_ghost_grads": False,
+}  # fmt: skip
+"""The release's files are of early 2024; SAELens's registry adds that its model's writing weights are centred."""
+
+
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
@@ -32,7 +40,8 @@ def repositories(tmp_path_factory):
     tiny.sae(root / "saes" / "layer_1" / "width_64", "jumprelu", bias=-0.3)
     (root / "saes" / "layer_1" / "notes.bin").write_bytes(b"x" * 4096)
     tiny.sae(root / "flat", bias=-0.3)
-    tiny.sae(root / "release" / "blocks.1.hook_resid_pre", bias=-0.3, seed=4)
+    released = tiny.sae(root / "release" / "blocks.1.hook_resid_pre", bias=-0.3, seed=4)
+    (released / "cfg.json").write_text(json.dumps(OLD))
     names = {
         "org/tiny": "model", "gpt2": "model", "openai-community/gpt2": "model", "org/saes": "saes", "org/flat": "flat",
         RELEASE: "release",
@@ -79,11 +88,19 @@ def test_models_saes_and_releases_by_name(repositories, tmp_path):
         "1-a": repositories["org/saes"] / "layer_1" / "width_64", "1-b": repositories["org/flat"],
         "1-c": repositories[RELEASE] / "blocks.1.hook_resid_pre",
     }  # fmt: skip
+    shutil.copytree(places["1-c"], local / "c")
+    said = OLD | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    (local / "c" / "cfg.json").write_text(json.dumps(said))
+    shutil.copytree(places["1-c"], local / "d")  # which does not say so
+    places |= {"1-c": local / "c", "1-d": local / "d"}
     folders = [{"id": name, "sae": {"path": str(place)}} for name, place in places.items()]
     shutil.copy(tmp_path / "texts.txt", local)
     (local / "build.yaml").write_text(yaml.safe_dump(config(*folders, path=str(repositories["org/tiny"]))))
     Workbench(Settings(data=local / "data", demo=None)).build(local / "build.yaml")
     fetched, own = (Workbench(Settings(data=p / "data", demo=None)) for p in (tmp_path, local))
+    plain, centred = (own.source(f"tiny/1-{name}") for name in "dc")
+    del places["1-d"]
+    assert any(own.feature(f"{plain.key}/{i}").mean != own.feature(f"{centred.key}/{i}").mean for i in range(0, 64, 9))
     for name in places:
         for i in range(0, 64, 9):
             a, b = (bench.feature(f"tiny/{name}/{i}") for bench in (fetched, own))

@@ -223,6 +223,21 @@ def test_a_sweep(shared):
     assert record.pushes == shared.steer(ask).pushes and record.ask == ask
 
 
+def test_a_sweep_says_how_far_it_is_and_ends_where_who_listens_raises(shared):
+    told = []
+    shared.sweep(asked(), tell=told.append)
+    written = [step for step in told if step.doing == "writing"]
+    assert [step.done for step in written] == list(range(1, len(written) + 1)) and written[-1].of == asked().length
+
+    def stop(step):
+        if step.doing == "writing" and step.done == 2:
+            raise NotAvailable("It was stopped.")
+
+    with pytest.raises(NotAvailable, match="stopped"):
+        shared.sweep(asked(), tell=stop)
+    assert not shared._steerer.line.at_work(), "its place is free"
+
+
 # -- kept --------------------------------------------------------------------------------------------------------------
 
 
@@ -750,7 +765,7 @@ def test_a_source_that_was_brought_without_weights(root):
     manifest = json.loads(path.read_text())
     manifest["source"]["has"].remove("weights")
     path.write_text(json.dumps(manifest))
-    with pytest.raises(NotAvailable, match="tiny/1-jump was brought in without its weights"):
+    with pytest.raises(NotAvailable, match="tiny/1-jump was imported without its weights"):
         opened(root).steer(asked({"tiny/1-jump/3": 1.0}))
 
 

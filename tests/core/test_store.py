@@ -159,10 +159,9 @@ def test_arbitrary_non_zeros_come_back(tmp_path_factory, data):
     opened = layout._open_store(folder)
     result = np.zeros_like(dense)
     for feature in range(width):
-        begin, end = opened[0][feature : feature + 2]
-        positions = opened[1][begin:end]
+        positions, values = opened.of(feature)
         assert (np.diff(positions.astype(np.int64)) > 0).all()
-        result[np.searchsorted(numbers, positions), feature] = opened[2][begin:end]
+        result[np.searchsorted(numbers, positions), feature] = values
         assert set(positions.tolist()) == set(numbers[dense[:, feature] != 0].tolist())
     assert (result == dense).all()
     shutil.rmtree(folder)
@@ -179,7 +178,7 @@ def test_rows_and_columns_of_an_arrow_file(tmp_path, compact, rows):
         for b in sizes
     ]
     layout.write_batches(tmp_path / "a.arrow", schema, batches, compact=compact)
-    read = layout._Rows(tmp_path / "a.arrow")
+    read = layout.Rows(tmp_path / "a.arrow")
     assert read.column("n").to_pylist() == list(range(rows))
     for n in range(rows):
         row = read.row(n)

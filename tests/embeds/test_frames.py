@@ -26,7 +26,8 @@ def policy(path: str, ancestors: str = "") -> str:
     [
         "/embed", "/embed/", "/embed/tester", "/embed/tester/", "/embed/tester/?id=a/1-b/2", "/embed/steer?x=1",
         "/embed/tester/assets/x.js", "/feature?embed=true", "/feature?id=a/1-b/2&embed=true&embedplots=false",
-        "/feature?embed=TRUE", "/feature?embed=false&embed=true", "/a/1-b/2?embed=true", "/f/a/1-b/2?embed=true",
+        "/feature?embed=TRUE", "/feature?embed=false&embed=true", "/list?id=x&embed=true", "/a/1-b/2?embed=true",
+        "/f/a/1-b/2?embed=true",
     ],
 )  # fmt: skip
 def test_anybody_may_frame_an_embed(path):
@@ -39,7 +40,8 @@ def test_anybody_may_frame_an_embed(path):
     [
         "/", "/feature", "/feature?id=a/1-b/2", "/feature?embed=1", "/feature?embed=", "/feature?embed=true%20",
         "/feature?Embed=true", "/feature?id=x%26embed=true", "/feature?x=&embedplots=true", "/feature/?embed=true",
-        "//feature?embed=true", "/?embed=true", "/search?embed=true", "/source?embed=true", "/server?embed=true",
+        "//feature?embed=true", "/?embed=true", "/lists?embed=true", "/list?id=x", "/search?embed=true",
+        "/source?embed=true", "/server?embed=true",
         "/embedded", "/embedx/tester", "/api/docs", "/api/docs?embed=true", "/healthz", "/a/1-b/2", "/a/b/2?embed=true",
         "/_stcore/health", "/static/x.js", "/x/embed/tester",
     ],

@@ -23,6 +23,7 @@ DRAWN = {
     "test": "TESTER",
     "activations": "EXAMPLES",
     "link": "Open ↗",
+    "steer": "Steer ↗",
 }
 """By toggle, what is on the page if it is on."""
 
@@ -123,7 +124,7 @@ def test_a_source_without_weights_shows_what_there_is(tiny_root, tmp_path, monke
     manifest.write_bytes(orjson.dumps(kept))
     bench = Workbench(Settings(data=root, demo=None))
     monkeypatch.setattr(resources, "workbench", lambda: bench)
-    assert drawn(told) == set(DRAWN) - {"test"}
+    assert drawn(told) == set(DRAWN) - {"test", "steer"}
     assert not told["EXAMPLES"]["testable"]
     assert "came without its weights" in html(visit("feature.py", id=FEATURE))
 
@@ -157,8 +158,8 @@ def test_the_dialog_offers_what_there_is(record, monkeypatch):
     page = html(visit("feature.py", id=FEATURE))
     assert "data-embed" in page
     assert [kind["path"] for kind in given[-1]["kinds"]] == ["/feature", "/embed/tester", "/embed/steer"]
-    assert {name for name, _ in given[-1]["parts"]} == set(links.EMBED_PARTS) - {"steer"}
+    assert {name for name, _ in given[-1]["parts"]} == set(links.EMBED_PARTS)
     bare = dataclasses.replace(record, source=dataclasses.replace(record.source, has=("dashboards",)))
     embedding.dialog(bare)
     assert [kind["path"] for kind in given[-1]["kinds"]] == ["/feature"]
-    assert not {name for name, _ in given[-1]["parts"]} & {"test", "testfield"}
+    assert not {name for name, _ in given[-1]["parts"]} & {"test", "testfield", "steer"}

@@ -141,8 +141,15 @@ def test_a_bad_text_gets_a_message_and_the_good_one_its_result(monkeypatch, text
 
 
 def test_a_dead_feature_says_so(bench, monkeypatch, record):
-    dead = dataclasses.replace(record, active=0, density=0.0, maximum=0.0, histogram=None, groups=(), label="")
+    dead = dataclasses.replace(
+        record, active=0, density=0.0, maximum=0.0, histogram=None, groups=(), label="", correlated_features=()
+    )
     monkeypatch.setattr(type(bench), "feature", lambda self, key: dead)
+
+    def unknown(self, key, **asked):
+        raise NotAvailable("Nobody has looked what fires with it.")
+
+    monkeypatch.setattr(type(bench.atlas), "together", unknown)
     drawn = html(visit("feature.py", id=f"{tiny.SAE}/3"))
     assert "Nothing activates this feature" in drawn
     assert "Feature 3" in drawn

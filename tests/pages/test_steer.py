@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -167,6 +168,27 @@ def test_a_sweep_says_that_it_is_written_and_what_went_wrong(mine, told, monkeyp
         go.set()
         assert "The server is busy" in html(steer(sweep="1"))
     assert "Perplexity of the text" in html(steer(sweep="1")), "the next visit tries again"
+
+
+def test_a_sweep_that_is_left_is_stopped(mine, told, monkeypatch, steer):
+    steer()
+    ended = threading.Event()
+
+    def endless(self, ask, *_, tell):
+        try:
+            for n in range(1000):
+                tell(Step(doing="writing", done=n, of=1000))
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Workbench, "sweep", endless)
+    query = {name: value for name, value in parameters(ASK).items() if value}
+    app = visit("steer.py", **query, sweep="1")
+    assert "of 1,000 tokens…" in html(app) and ">Stop</a>" in html(app) and not ended.is_set()
+    del app.query_params["sweep"]
+    app.run()
+    assert ended.wait(10) and "Sweep strengths" in html(app)
 
 
 # -- a saved run -------------------------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ def test_a_file_that_was_cut(tmp_path):
     made = local(tmp_path)
     for n in range(40):
         made.keep_run(saved(f"{n:020d}"))
-    made._engine.dispose()
+    made._file._engine.dispose()
     whole = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(whole[: len(whole) // 2])
     again = local(tmp_path)
@@ -392,7 +392,7 @@ def test_a_read_only_root(foreign, open_elsewhere):
     made.keep_run(saved())
     made.keep_vector(vector())
     if not open_elsewhere:
-        made._engine.dispose()
+        made._file._engine.dispose()
 
     def look():
         there = local(foreign)
@@ -420,5 +420,5 @@ def test_a_read_only_folder_of_any_name(foreign):
     place = foreign / "100% what?#ü"
     made = local(place)
     made.keep_run(saved())
-    made._engine.dispose()
+    made._file._engine.dispose()
     assert as_somebody_else(lambda: local(place).run("a" * 20)) == saved()

@@ -1,0 +1,1 @@
+"""Explanations by language models: endpoints, prices, our prompts, and runs over many features."""
