@@ -129,7 +129,8 @@ def _name(raw: bytes) -> str:
 
 
 def _box(raw: bytes) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(raw[HALF:]))
+    # Hashed first: of a Fernet key only one half is checked, so a changed bit of the other could decrypt to rubbish.
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(raw[HALF:]).digest()))
 
 
 def _seal(raw: bytes, tokens: Tokens) -> bytes:

@@ -78,6 +78,7 @@ def test_in_a_notebook(bench, probe):
 def test_it_is_kept_with_what_is_known_of_it(bench, probe):
     again = bench.probe(probe.key)
     assert again == probe and again in bench.probes("tiny") and not bench.probes("other")
+    assert bench.train_probe("tiny", HOOK, CODE, PROSE).label == "code", "without a name it keeps the one it has"
     with pytest.raises(NotFound, match="There is no probe tiny/1-vectors-resid-pre/1 here"):
         bench.probe("tiny/1-vectors-resid-pre/1")
     plain = bench.new_vector("tiny", HOOK, [1.0] * 32)
