@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from core.community.door import Door
     from core.community.local import Local
     from core.community.records import Suite, SuiteRun
+    from core.evaluate.door import Quality
     from core.explain.door import Words
     from core.interchange.bulk.door import Exchange
     from core.models.cache import Cache
@@ -793,6 +794,15 @@ class Workbench:
         from core.atlas.door import Atlas
 
         return Atlas(self)
+
+    # -- quality -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def quality(self) -> Quality:
+        """How good sources are: figures with intervals, baselines, controls, the leaderboard."""
+        from core.evaluate.door import Quality
+
+        return Quality(self)
 
     # -- in and out ------------------------------------------------------------------------------------------------
 

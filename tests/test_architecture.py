@@ -35,6 +35,8 @@ PAGES_MAY_ASK = {
     "core.atlas.near.records", "core.atlas.together.records", "core.atlas.universal.records",
     # of adding sources: its records; what looks, tries and builds is behind `Workbench.bring`
     "core.bring.records",
+    # of quality: its records; what measures is behind `Workbench.quality`
+    "core.evaluate.records",
     # of probes: their records; what trains is behind `Workbench.train_probe`
     "core.sources.probe_records",
     # of words: its records; what computes is behind `Workbench.words`

@@ -1,0 +1,69 @@
+"""How good sources are, the one door: `Workbench.quality`. What is kept is read without torch; measuring imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.catalog.catalog import Entry
+from core.errors import NotAvailable, NotFound
+from core.evaluate import keeping, leaderboard
+from core.evaluate.records import PARTS, Control, Evaluation, LeaderboardRow, Part
+from core.records import Records, SourceKey
+
+if TYPE_CHECKING:
+    from core.workbench import Progress, Workbench
+
+
+class Quality:
+    """What was measured of sources, and measuring it."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def of(self, key: SourceKey | str) -> Evaluation:
+        """What is kept of a source's quality: of each part what was measured last, with baselines and controls.
+
+        Raises:
+            NotFound: there is no such source, or nobody measured it.
+        """
+        entry = self._entry(key)
+        found = self._kept(entry)
+        if found is None:
+            raise NotFound(
+                f"Nobody has measured the quality of {entry.record.key} here: "
+                f"`python -m core eval {entry.record.key} --suite all`."
+            )
+        return found
+
+    def leaderboard(self, model_id: str | None = None) -> Records[LeaderboardRow]:
+        """Every source with its newest figures, a row each; what nobody measured has none."""
+        sources = self._bench.sources(model_id=model_id)
+        return Records(leaderboard.rows(sources, lambda source: self._kept(self._entry(source.key))))
+
+    def measure(
+        self, key: SourceKey | str, *, parts: Sequence[Part] = PARTS, baselines: bool = True,
+        controls: Sequence[Control] = (), texts: Path | None = None, tokens: int | None = None, again: bool = False,
+        progress: Progress | None = None,
+    ) -> Evaluation:  # fmt: skip
+        """Measures parts of a source's quality, of its baselines and controls; what is kept is not measured again.
+
+        On the build's prompts, or on the texts of a file or folder, `tokens` of them at most. What cannot be measured
+        is under `lacking` with the reason. Everything is kept beside the source in the writable root as soon as it is
+        measured, so that an interrupted run goes on from there.
+
+        Raises:
+            NotFound: there is no such source, or no such texts.
+            NotAvailable: the weights are gone, or the source was imported with the texts of its examples alone.
+            BadInput: no such part, or nothing to measure on.
+        """
+        raise NotAvailable("Measuring more than `python -m core eval` does is not there yet.")
+
+    def _entry(self, key: SourceKey | str) -> Entry:
+        return self._bench.catalog.entry(key if isinstance(key, SourceKey) else SourceKey.parse(key))
+
+    def _kept(self, entry: Entry) -> Evaluation | None:
+        name = entry.record.key
+        folders = [root / name.model_id / name.source_id for root in self._bench.catalog.roots]
+        return keeping.latest(folders, name, str(entry.manifest.build.get("weights_sha256")))
