@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from core.records import FeatureKey, Records, SourceKey, Tell
+from core.records import FeatureKey, Records, SourceKey, SourceRecord, Tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RowRecord,
         Side,
         SimilarRecord,
+        SplittingRecord,
         WiringRecord,
     )
     from core.atlas.near.usual import Usual
@@ -107,6 +108,33 @@ class Atlas:
         from core.atlas.near.families import family
 
         return family(self._bench, self, _feature(key), threshold=threshold, sources=sources, tell=tell)
+
+    def splitting(
+        self, narrow: SourceKey | str, wide: SourceKey | str, *, threshold: float = 0.7, living: bool = True,
+        top: int = 25, offset: int = 0, tell: Tell | None = None,
+    ) -> SplittingRecord:  # fmt: skip
+        """Which features of a narrow source split into which of a wider one; see `core.atlas.near.splitting`.
+
+        `top` of the narrow ones, those with the most children first. If the second is the narrower one they change
+        places. `living`: without features that no text of the build activates.
+
+        Raises:
+            BadInput: they are one source or of two models or spaces, or a number is out of bounds.
+            NotFound: there is no such source.
+            NotAvailable: weights are not here, or no feature is alive.
+        """
+        from core.atlas.near.splitting import splitting
+
+        return splitting(
+            self._bench, self, _keys(narrow)[0], _keys(wide)[0], threshold=threshold, living=living, top=top,
+            offset=offset, tell=tell,
+        )  # fmt: skip
+
+    def widths(self, key: SourceKey | str) -> Records[SourceRecord]:
+        """The sources of other widths over the same hook, itself among them, narrow ones first; empty without."""
+        from core.atlas.near.splitting import widths
+
+        return Records(widths(self._bench, _keys(key)[0]))
 
     def wiring(self, key: FeatureKey | str, *, top: int = 5, tell: Tell | None = None) -> WiringRecord:
         """What writes into what a feature reads, and what reads what it writes; see `core.atlas.near.wiring`.

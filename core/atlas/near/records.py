@@ -185,6 +185,52 @@ class FamilyRecord(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplittingParent:
+    """A feature of a narrow dictionary with those of a wider one that are nearest to it."""
+
+    hit: SimilarHit
+    children: int
+    """Wide features whose nearest narrow row is its, not below the threshold."""
+    listed: tuple[SimilarHit, ...]
+    """The nearest of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SplittingRecord(Shown):
+    """What becomes of a narrow dictionary's features in a wider one of the same hook: of features that are alive."""
+
+    narrow: SourceKey
+    wide: SourceKey
+    threshold: float
+    parents: int
+    """Living features of the narrow one."""
+    children: int
+    """Living features of the wide one."""
+    split: int
+    """Narrow features with two children or more."""
+    persist: int
+    """Narrow features with one."""
+    gone: int
+    """Narrow features without any."""
+    new: int
+    """Wide features without a parent."""
+    chance: float
+    """The share of wide features that would have a parent among as many random directions."""
+    counts: tuple[int, ...]
+    """Narrow features with 0, 1, 2, … children; the last with so many or more."""
+    best: tuple[int, ...]
+    """Wide features by the cosine of their nearest narrow row, in equal bins from 0 to 1."""
+    best_by_chance: tuple[int, ...]
+    """The same with random directions in place of the narrow rows."""
+    rows: tuple[SplittingParent, ...]
+    """Those with the most children first."""
+    offset: int = 0
+
+    def __repr__(self) -> str:
+        return f"SplittingRecord({self.narrow} in {self.wide}, {self.split} split, {self.new} new)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
     """A direct path through the residual stream, from what one feature writes to what another reads."""
 
