@@ -225,6 +225,10 @@ class Words:
         self._bench.source(source)
         return self._models.standing(source, [brief for one in self.providers for brief in one.briefs(source)])
 
+    def briefs_here(self, key: SourceKey) -> Sequence[Brief]:
+        """Those that need nobody else to answer: from the data, models and imports."""
+        return [brief for one in (self._annotations, self._models, self._imports) for brief in one.briefs(key)]
+
     def mark(self, key: SourceKey) -> str:
         """Another text as soon as the explanations of a source changed."""
         return "/".join(one.mark(key) for one in self.providers)

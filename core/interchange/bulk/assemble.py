@@ -12,7 +12,7 @@ Everything is written in blocks of `BLOCK` features; memory is that of a block a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -397,8 +397,22 @@ class _Sink:
         self._file.close()
 
 
-def explanations(path: Path, parts: Sequence[Part], scores: Sequence[Part], width: int, found: Findings) -> int:
-    """Writes explanations.arrow, by feature and then as they came; returns how many there are."""
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """How many explanations were written, and of how many features."""
+
+    count: int
+    features: int
+
+
+def explanations(
+    path: Path, parts: Sequence[Part], scores: Sequence[Part], width: int, found: Findings, *,
+    known: Collection[str] = (), unnamed: str = "",
+) -> Explained:  # fmt: skip
+    """Writes explanations.arrow, by feature and then as they came.
+
+    Those whose id is `known` are left out; `unnamed` stands before the ids of those that came without one.
+    """
     scored = _scores(scores, found)
     columns = [part.column("rows", "index") for part in parts]
     index = np.concatenate([np.empty(0, np.uint32), *columns])
@@ -406,6 +420,8 @@ def explanations(path: Path, parts: Sequence[Part], scores: Sequence[Part], widt
     row = np.concatenate([np.empty(0, np.int64), *(np.arange(len(one)) for one in columns)])
     schema = pa.schema([("index", pa.uint32()), ("row", pa.binary())])
     seen: set[str] = set()
+    features: set[int] = set()
+    here = 0
     with _sink(path, schema, pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=3))) as sink:
         kept: list[tuple[int, bytes]] = []
         for n in np.lexsort((row, owner, index)).tolist():
@@ -413,23 +429,29 @@ def explanations(path: Path, parts: Sequence[Part], scores: Sequence[Part], widt
             one = value(part.value("rows", "row", int(row[n])))
             line = int(part.value("rows", "line", int(row[n])))
             if feature >= width:
-                found.add(part.name, line, f"explains feature {feature}, which is not in the export", grave=True)
+                found.add(part.name, line, f"explains feature {feature}, which the source does not have", grave=True)
                 continue
-            id = str(one.get("id") or f"{part.name}:{line}")
+            id = str(one.get("id") or f"{unnamed and unnamed + ':'}{part.name}:{line}")
             if id in seen:
                 found.add(part.name, line, f"the explanation {id[:60]} stands twice: it counts once")
                 continue
             seen.add(id)
             more = scored.pop(id, [])
+            if id in known:
+                here += 1
+                continue
+            features.add(feature)
             kept.append((feature, orjson.dumps(one | {"id": id, "scores": [*(one.get("scores") or []), *more]})))
             if len(kept) == layout.ROWS:
                 sink.write_table(_pairs(kept, schema))
                 kept = []
-        if kept or not seen:
+        if kept or len(seen) == here:
             sink.write_table(_pairs(kept, schema))
+    if here:
+        found.add("", 0, f"{here:,} explanations are here already, by their ids: they count once")
     for id in list(scored)[:20]:
         found.add("", 0, f"scores of an explanation {id[:60]}, which is not in the export")
-    return len(seen)
+    return Explained(len(seen) - here, len(features))
 
 
 def _scores(parts: Sequence[Part], found: Findings) -> dict[str, list[Json]]:
@@ -453,3 +475,11 @@ def rows_of(folder: Path) -> Iterator[tuple[Json | None, list[Json]]]:
     for n in range(len(rows.column("row"))):
         one = rows.row(n)
         yield (None if one["row"] is None else orjson.loads(one["row"]), [orjson.loads(e) for e in one["examples"]])
+
+
+def said_of(path: Path) -> Iterator[tuple[int, Json]]:
+    """(feature, row) of each explanation of such a file, as it came."""
+    rows = layout.Rows(path)
+    for n, index in enumerate(rows.column("index").to_numpy().tolist()):
+        found = orjson.loads(rows.row(n)["row"])
+        yield index, found if isinstance(found, dict) else {}

@@ -22,7 +22,7 @@ from typing import Any
 from core.catalog.catalog import Catalog
 from core.catalog.manifest import ModelManifest, ModelSpec, SourceManifest, WeightsSpec, write_model, write_source
 from core.errors import BadInput, Busy, Conflict, NotAvailable, NotFound
-from core.interchange.bulk import assemble, delphi, parquet
+from core.interchange.bulk import assemble, attach, delphi, parquet
 from core.interchange.bulk import neuronpedia_in as reading
 from core.interchange.bulk.figures import Said
 from core.interchange.bulk.findings import Findings, refusal
@@ -66,9 +66,12 @@ def working(root: Path, where: str) -> Iterator[Path]:
 
 def bring_in(
     catalog: Catalog, root: Path, where: str, *, as_: str = "", only: Sequence[str] = (), leave_out: bool = False,
-    again: bool = False, tell: Tell | None = None,
+    again: bool = False, known: attach.Known = lambda key: set(), tell: Tell | None = None,
 ) -> tuple[Brought, ...]:  # fmt: skip
-    """Imports the sources of a place; see `core.interchange.bulk.door.Exchange.bring_in`."""
+    """Imports the sources of a place; see `core.interchange.bulk.door.Exchange.bring_in`.
+
+    `known` says which explanations of a source are here already.
+    """
     tell = tell or (lambda what, done, of: None)
     with working(root, where) as work:
         place = open_place(where, work, tell)
@@ -80,7 +83,7 @@ def bring_in(
         if not found:
             raise BadInput(
                 f"There is nothing at {where} that can be imported. Neuronpedia's export has, in a folder for each "
-                "source, features/batch-0.jsonl.gz, activations/… and explanations/…."
+                "source, features/batch-0.jsonl.gz, activations/… and explanations/…, or explanations/… alone."
             )
         metas = []
         for export in found:
@@ -94,6 +97,12 @@ def bring_in(
         keys = _named([export for export, _ in chosen], as_)
         made = []
         for (export, findings), key in zip(chosen, keys, strict=True):
+            if export.alone:
+                made.append(attach.attach(
+                    catalog, root, place, export, key, findings, work, known=known, leave_out=leave_out, again=again,
+                    tell=tell,
+                ))  # fmt: skip
+                continue
             one = _One(catalog, root, place, export, key, findings, work, leave_out=leave_out, again=again, tell=tell)
             made.append(one.run())
             catalog.refresh()
@@ -190,7 +199,7 @@ class _One:
             made = assembly.write(folder)
             count = assemble.explanations(
                 folder / assemble.EXPLANATIONS, kinds["explanations"], kinds["scores"], made.width, self._found
-            )
+            ).count
             self._refuse()
             self._missing(made)
             brought = self._brought(made, count)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.interchange.bulk.join import Joined
     from core.workbench import Workbench
 
-Format = Literal["neuronpedia", "parquet", "delphi", "neuronrecord"]
+Format = Literal["neuronpedia", "explanations", "parquet", "delphi", "neuronrecord"]
 Tell = Callable[[str, float, float], None]
 
 
@@ -40,10 +40,12 @@ class Exchange:
 
         `as_` is what it is called here, `<model>/<source>`, or a model's id alone; `only` chooses among several.
         Lines that cannot be read refuse a source, unless they are to be left out (`leave_out`). `again` imports over
-        an earlier import of other files.
+        an earlier import of other files. Explanations without features are attached to their source, which must be
+        here already.
 
         Raises:
             BadInput: there is nothing that can be imported.
+            NotFound: the source that explanations alone are of is not here, or `only` names what is not there.
             Refused: something is wrong with it; nothing of it is here then.
             Conflict: there is another source of that name.
             NotAvailable: the data root cannot be written, or has no room.
@@ -52,8 +54,16 @@ class Exchange:
         from core.interchange.bulk.bring import bring_in
 
         root, catalog = self._bench.settings.data, self._bench.catalog
-        made = bring_in(catalog, root, str(where), as_=as_, only=only, leave_out=leave_out, again=again, tell=tell)
+        made = bring_in(
+            catalog, root, str(where), as_=as_, only=only, leave_out=leave_out, again=again, known=self._said, tell=tell
+        )
         return Records(made)
+
+    def _said(self, key: SourceKey) -> set[str]:
+        """The ids of what is said of a source here, as an export writes them."""
+        from core.interchange.bulk.imported import PREFIX
+
+        return {one.id.removeprefix(PREFIX) for one in self._bench.words.briefs_here(key)}
 
     def join(
         self, config: Path, only: Sequence[SourceKey | str] = (), *, anyway: bool = False
@@ -111,6 +121,9 @@ class Exchange:
                 ):
                     pass
                 counts = asdict(made)
+            elif format == "explanations":
+                counts = {"features": 0, "activations": 0}
+                counts["explanations"] = neuronpedia_out.write_explanations(self._bench, name, beside, people=people)
             elif format == "parquet":
                 for _ in parquet.write(self._bench, name, beside, told):
                     pass
@@ -158,7 +171,7 @@ class Exchange:
         """Where a format wants a source, below the folder of an export."""
         if format == "neuronrecord":
             return Path(key.model_id) / str(key.layer)
-        return Path("v1" if format == "neuronpedia" else "") / key.model_id / key.source_id
+        return Path("v1" if format in ("neuronpedia", "explanations") else "") / key.model_id / key.source_id
 
     def _neuron_records(self, key: SourceKey, folder: Path, tell: Callable[[float, float], None]) -> dict[str, int]:
         """A file a feature, as OpenAI's neuron explainer reads them."""
@@ -198,6 +211,8 @@ class Exchange:
         lost: list[str] = []
         if format == "parquet":
             return ()
+        if format == "explanations":
+            return ("everything but explanations and their scores",)
         if format == "delphi":
             return ("everything but the activation store, whose values are float16 there",)
         if format == "neuronrecord":

@@ -1,5 +1,7 @@
 """Explanations that came with an import, as the workbench's: `explanations.arrow` of a source, read row by row.
 
+So do those that came alone and were attached to a source (`core.interchange.bulk.attach`).
+
 Author, method, model and scores are kept as they came. A score whose kind the workbench has (Neuronpedia's names of
 detection, fuzzing and embedding; `scoreV1` and `scoreV2` are simulations) is one of its scores, without an interval,
 since exports have none; other kinds stay in the row and go out again with it.
@@ -19,6 +21,7 @@ import orjson
 from core.errors import BadData, NotFound
 from core.explain.records import ORDER, Brief, Explanation, Origin, Score
 from core.interchange.bulk.assemble import EXPLANATIONS
+from core.interchange.bulk.attach import attached
 from core.interchange.explanations import SCORERS
 from core.records import FeatureKey, SourceKey
 from core.store.layout import Rows
@@ -62,37 +65,37 @@ class ImportedWords:
 
     def of(self, feature: FeatureKey) -> Sequence[Explanation]:
         """Those of one feature, in their order."""
-        kept = self._kept(feature.source)
-        return [] if kept is None else [explanation(kept.row(n), feature) for n in kept.of(feature.index)]
+        return [
+            explanation(kept.row(n), feature) for kept in self._kept(feature.source) for n in kept.of(feature.index)
+        ]
 
     def briefs(self, source: SourceKey) -> Sequence[Brief]:
         """Those of a whole source."""
-        kept = self._kept(source)
-        if kept is None:
-            return []
-        return [_brief(kept.row(n), source, int(kept.index[n])) for n in range(len(kept))]
+        return [
+            _brief(kept.row(n), source, int(kept.index[n])) for kept in self._kept(source) for n in range(len(kept))
+        ]
 
     def mark(self, source: SourceKey) -> str:
-        """When the file was written."""
-        path = self._path(source)
-        return "" if path is None else str(path.stat().st_mtime_ns)
+        """When the files were written."""
+        return "+".join(str(path.stat().st_mtime_ns) for path in self._paths(source))
 
     def rows(self, source: SourceKey) -> Sequence[dict[str, Any]]:
         """Every row as it came."""
-        kept = self._kept(source)
-        return [] if kept is None else [kept.row(n) for n in range(len(kept))]
+        return [kept.row(n) for kept in self._kept(source) for n in range(len(kept))]
 
-    def _path(self, source: SourceKey) -> Path | None:
+    def _paths(self, source: SourceKey) -> list[Path]:
         try:
-            path = self._bench.catalog.entry(source).folder / EXPLANATIONS
+            entry = self._bench.catalog.entry(source)
         except NotFound:
-            return None
-        return path if path.is_file() else None
+            return []
+        own = entry.folder / EXPLANATIONS
+        return [*([own] if own.is_file() else []), *attached(self._bench.catalog.roots, entry)]
 
-    def _kept(self, source: SourceKey) -> _Kept | None:
-        path = self._path(source)
-        if path is None:
-            return None
+    def _kept(self, source: SourceKey) -> list[_Kept]:
+        found = [self._opened(path) for path in self._paths(source)]
+        return [one for one in found if one is not None]
+
+    def _opened(self, path: Path) -> _Kept | None:
         mark = path.stat().st_mtime_ns
         with self._lock:
             held = self._open.get(path)

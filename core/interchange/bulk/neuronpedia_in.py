@@ -4,6 +4,7 @@
     <model>/<source>/{features,activations,explanations}/batch-N.jsonl.gz
     <model>/<source>/scores/batch-N.jsonl.gz                           ours: explanations' scores
     <model>/<source>/featurescope.json, featurescope/features.jsonl.gz  ours: what the format has no place for
+    [<model>/<source>/explanations/]batch-N.jsonl, failed_explanation_indexes.txt   explanations alone
 
 The folder of a source may lie at any depth. The batches of the three kinds need not line up.
 """
@@ -30,6 +31,8 @@ META = ("release", "model", "sourceset", "source")
 OURS = "featurescope.json"
 _BATCH = re.compile(r"(?P<top>(?:.*/)?)(?P<kind>features|activations|explanations|scores)/[^/]+\.jsonl(?:\.gz)?")
 _META = re.compile(r"(?P<top>(?:.*/)?)(?:release|model|sourceset|source)\.jsonl")
+_LOOSE = re.compile(r"(?P<top>(?:.*/)?)batch-\d+\.jsonl(?:\.gz)?")
+_FAILED = "failed_explanation_indexes.txt"
 _NUMBER = re.compile(r"batch-(\d+)\.jsonl?(?:\.gz)?")
 _KEYS = {
     "features": rows.FEATURE_KEYS, "activations": frozenset(rows.ACTIVATION_KEYS),
@@ -54,6 +57,11 @@ class Export:
     source: str = ""
     format: str = "neuronpedia"
 
+    @property
+    def alone(self) -> bool:
+        """Whether it has explanations, with their scores perhaps, and nothing that they are of."""
+        return "explanations" in self.files and not set(self.files) - {"explanations", "scores"}
+
 
 def exports(place: Place) -> list[Export]:
     """Every source in a place."""
@@ -64,7 +72,7 @@ def exports(place: Place) -> list[Export]:
             if kind := match.groupdict().get("kind"):
                 one.files.setdefault(kind, []).append(name)
     made = [one for _, one in sorted(found.items(), key=lambda pair: natural(pair[0])) if one.files]
-    return made or _batches(place) or _records(place)
+    return made or _batches(place) or _records(place) or _loose(place)
 
 
 def _batches(place: Place) -> list[Export]:
@@ -90,6 +98,15 @@ def _records(place: Place) -> list[Export]:
     return list(found.values())
 
 
+def _loose(place: Place) -> list[Export]:
+    """Batches of explanations in a folder of any name."""
+    found: dict[str, Export] = {}
+    for name in place.names:
+        if match := _LOOSE.fullmatch(name):
+            found.setdefault(match["top"], Export(match["top"])).files.setdefault("explanations", []).append(name)
+    return [one for one in found.values() if "description" in _first(place, one)]
+
+
 def read_meta(place: Place, export: Export, found: Findings) -> None:
     """The one-row files, and who the source is; what does not fit together is grave."""
     if export.format == "neuronrecord":
@@ -107,7 +124,7 @@ def read_meta(place: Place, export: Export, found: Findings) -> None:
             row = _one_row(place, path, found)
             if row is not None:
                 export.meta[name] = row
-        else:
+        elif not export.alone:
             found.add(path, 0, "it is missing")
     path = export.top + OURS
     if path in place.names and (text := whole(place, path, found, MOST_META)) is not None:
@@ -173,7 +190,8 @@ def complete(place: Place, export: Export, found: Findings) -> None:
             missing = sorted(set(range(min(numbers[0], 1), numbers[-1])) - set(numbers))
             for number in missing[:20]:
                 found.add(f"{export.top}{kind}/batch-{number}", 0, "it is missing between others", grave=True)
-    for kind in ("features", "activations") if export.format == "neuronpedia" else ():
+    _failed(place, export, found)
+    for kind in ("features", "activations") if export.format == "neuronpedia" and not export.alone else ():
         if kind not in export.files:
             found.add(f"{export.top}{kind}/", 0, "there are none", grave=kind == "features")
     listed = export.meta.get("featurescope", {}).get("files")
@@ -181,6 +199,17 @@ def complete(place: Place, export: Export, found: Findings) -> None:
         for name in listed:
             if export.top + str(name) not in place.names:
                 found.add(export.top + str(name)[:200], 0, f"{OURS} lists it, and it is not there", grave=True)
+
+
+def _failed(place: Place, export: Export, found: Findings) -> None:
+    """Features of which an explainer says that it had nothing to say."""
+    for folder in sorted({name.rpartition("/")[0] for name in export.files.get("explanations", [])}):
+        path = f"{folder}/{_FAILED}".lstrip("/")
+        text = whole(place, path, found, MOST_META) if path in place.names else None
+        failed = [word.decode() for word in (text or b"").split() if word.isdigit()]
+        if failed:
+            some = ", ".join(failed[:8]) + (", …" if len(failed) > 8 else "")
+            found.add(path, 0, f"its explainer failed on {len(failed):,} features: {some}")
 
 
 def read_part(place: Place, name: str, kind: str, export: Export, work: Path) -> Part:

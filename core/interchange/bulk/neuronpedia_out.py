@@ -7,7 +7,7 @@
 Rows have columns that Neuronpedia's tables have, and no others, since its importer takes columns from the first line.
 What it has no column for (explanations' scores, exact moments, our name of a feature) lies in files that it does not
 look at. What came with an import goes out as it came. BOS is left out, as there. The same source gives the same bytes.
-Cost: a walk over all features, 2 to 4 ms each.
+Explanations and their scores may go out alone. Cost: a walk over all features, 2 to 4 ms each.
 """
 
 from __future__ import annotations
@@ -146,6 +146,14 @@ def write(
         {"format": 1, "source": _ours(bench, key), "files": files}, option=orjson.OPT_INDENT_2
     ))  # fmt: skip
     yield folder / "featurescope.json"
+
+
+def write_explanations(bench: Workbench, key: SourceKey, folder: Path, *, people: bool = False) -> int:
+    """Writes explanations and their scores alone; returns how many explanations there are."""
+    said = _Batches(folder / "explanations", {})
+    for _ in _explanations(bench, key, folder, {}, people, said):
+        pass
+    return said.count
 
 
 def _gzipped(path: Path) -> gzip.GzipFile:

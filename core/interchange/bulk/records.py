@@ -11,7 +11,7 @@ from core.records import SourceKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """One source that was imported."""
+    """One source that was imported, or to which explanations were attached (`format` is `explanations`)."""
 
     key: SourceKey
     format: str
@@ -36,7 +36,7 @@ class Brought:
     @property
     def needs_weights(self) -> tuple[str, ...]:
         """What cannot be done until it is given its weights."""
-        if self.weights:
+        if self.weights or self.format == "explanations":
             return ()
         lacking = ["testing and searching with new texts", "steering", "evaluation"]
         return tuple(lacking if self.vectors else [*lacking, "similar features by weights and a map of decoder rows"])

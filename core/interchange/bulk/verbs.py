@@ -53,14 +53,21 @@ def _json(one: Brought) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _attached(one: Brought) -> str:
+    """Explanations that came alone."""
+    how = "were attached before, from the same files" if one.there else "are attached"
+    return f"{one.key}: {one.explanations:,} explanations of {one.features:,} features {how}; {one.seconds:.1f} s"
+
+
 def _text(one: Brought) -> str:
     head = f"{one.key}: here already, from the same files" if one.there else f"{one.key}: imported"
     said = "all that was said of them" if one.format == "parquet" else f"{one.explanations:,} explanations"
     lines = [
+        _attached(one) if one.format == "explanations" else
         f"{head}. {one.features:,} features, {one.activations:,} activations on {one.prompts:,} texts, "
         f"{said}{', decoder vectors' if one.vectors else ''}; {one.seconds:.1f} s",
         *_findings(one.findings),
-    ]
+    ]  # fmt: skip
     if one.left_out:
         lines.append(f"{one.left_out:,} lines could not be read and were left out.")
     if one.needs_weights:
@@ -106,8 +113,9 @@ def given_json(one: Given) -> dict[str, Any]:
 
 def given_text(one: Given) -> str:
     """The same for a person."""
+    rows = "" if one.format == "explanations" else f"{one.features:,} features, {one.activations:,} activations, "
     lines = [
-        f"{one.folder}: {one.features:,} features, {one.activations:,} activations, {one.explanations:,} explanations "
+        f"{one.folder}: {rows}{one.explanations:,} explanations "
         f"in {one.files:,} files, {one.bytes / 1e6:,.1f} MB; {one.seconds:.1f} s"
     ]
     if one.lost:
