@@ -29,7 +29,7 @@ from core.explain.annotation import verbs as annotation
 from core.explain.machine import verbs as machine
 from core.explain.meaning import verbs as meaning
 from core.explain.redteam import verbs as redteam
-from core.interchange import neuronpedia, steering
+from core.interchange import neuronpedia, sae_bench_verbs, steering
 from core.interchange.bulk import verbs as bulk
 from core.records import (
     FeatureKey,
@@ -149,6 +149,9 @@ def _parser() -> argparse.ArgumentParser:
         verb("relate", compare_verbs.relate, "who fires with whom, of all pairs of sources, from their stores")
     )
     bulk.import_arguments(verb("import", bulk.import_, "sources from elsewhere, such as Neuronpedia's export; resumes"))
+    sae_bench_verbs.arguments(
+        verb("import-sae-bench", sae_bench_verbs.import_, "results of SAEBench, to be shown beside our own figures")
+    )
     bulk.publish_arguments(verb("publish", bulk.publish, "sources as a dataset for the hub, with a card"))
     bulk.join_arguments(verb("join", bulk.join, "weights for what was imported without them"))
     bulk.export_arguments(verb("export", bulk.export, "a source for elsewhere: Neuronpedia's export, Parquet, …"))

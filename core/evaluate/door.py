@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.catalog.catalog import Entry
 from core.errors import NotAvailable, NotFound
-from core.evaluate import keeping, leaderboard
+from core.evaluate import foreign, keeping, leaderboard
+from core.evaluate.foreign import Foreign, ForeignShelf
 from core.evaluate.records import PARTS, Control, Evaluation, LeaderboardRow, Part
 from core.records import Records, SourceKey
 
@@ -41,6 +44,50 @@ class Quality:
         """Every source with its newest figures, a row each; what nobody measured has none."""
         sources = self._bench.sources(model_id=model_id)
         return Records(leaderboard.rows(sources, lambda source: self._kept(self._entry(source.key))))
+
+    # -- what others measured ------------------------------------------------------------------------------------------
+
+    def elsewhere(self, model_id: str | None = None) -> Records[LeaderboardRow]:
+        """A row for every SAE of which another program's results were brought in; never mixed with ours."""
+        specs = {one.key: self._bench.catalog.entry(one.key).manifest.weights for one in self._bench.sources()}
+        origins = {key: (str(spec.release), str(spec.sae_id)) for key, spec in specs.items() if spec.release}
+        found = foreign.rows(self._foreign.all(), origins)
+        return Records(row for row in found if model_id in (None, row.model_id, row.of.model_id if row.of else None))
+
+    def brought_in(self) -> Records[Foreign]:
+        """Every result of another program that is kept here, a record a file."""
+        return Records(self._foreign.all())
+
+    def bring_in(self, place: Path, *, of: SourceKey | str | None = None) -> Records[Foreign]:
+        """Reads SAEBench's result files, one or all below a folder, and keeps them beside our own figures.
+
+        `of` names the source here that they are about, where SAELens's release and id do not say it. None is kept if
+        one cannot be read.
+
+        Raises:
+            BadInput: a file is no result of SAEBench; says which, and which key.
+            NotFound: there is no such source.
+            NotAvailable: the data root cannot be written.
+        """
+        from core.interchange import sae_bench
+        from core.store.write import check_writable
+
+        said = None if of is None else self._entry(of).record.key
+        read = [replace(sae_bench.read_file(path), said=said) for path in sae_bench.files(Path(place))]
+        check_writable(self._bench.settings.data)
+        for one in read:
+            self._foreign.keep(one)
+        return Records(read)
+
+    def forget(self, id: str) -> None:
+        """Removes a result that was brought in; raises `NotFound`."""
+        self._foreign.forget(id)
+
+    @cached_property
+    def _foreign(self) -> ForeignShelf:
+        return ForeignShelf(self._bench.settings.data)
+
+    # -- measuring -----------------------------------------------------------------------------------------------------
 
     def measure(
         self, key: SourceKey | str, *, parts: Sequence[Part] = PARTS, baselines: bool = True,

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import NotFound
+from core.evaluate.records import LeaderboardRow, Measured
 from core.records import Shown, SourceKey
 
 FOLDER = ".sae_bench"
@@ -26,17 +28,18 @@ FORMAT = 1
 OURS = {
     "core/sparsity/l0": "l0",
     "core/reconstruction_quality/explained_variance": "explained_variance",
+    "core/reconstruction_quality/cossim": "cosine",
     "core/shrinkage/l2_ratio": "l2_ratio",
     "core/shrinkage/relative_reconstruction_bias": "relative_reconstruction_bias",
     "core/model_performance_preservation/ce_loss_score": "ce_loss_score",
     "core/model_behavior_preservation/kl_div_score": "kl_score",
-    "absorption_first_letter/mean/mean_absorption_fraction_score": "absorption",
-    "absorption_first_letter/mean/mean_full_absorption_score": "full_absorption",
-    "sparse_probing/sae/sae_top_1_test_accuracy": "sparse_probing_1",
-    "sparse_probing/sae/sae_top_2_test_accuracy": "sparse_probing_2",
-    "sparse_probing/sae/sae_top_5_test_accuracy": "sparse_probing_5",
+    "absorption_first_letter/mean/mean_full_absorption_score": "absorption_rate",
+    "absorption_first_letter/mean/mean_absorption_fraction_score": "absorption_fraction",
+    "sparse_probing/sae/sae_top_1_test_accuracy": "probing_k1",
+    "sparse_probing/sae/sae_top_2_test_accuracy": "probing_k2",
+    "sparse_probing/sae/sae_top_5_test_accuracy": "probing_k5",
     "tpp/tpp_metrics/tpp_threshold_10_total_metric": "tpp",
-    "autointerp/autointerp/autointerp_score": "autointerp",
+    "autointerp/autointerp/autointerp_score": "detection",
 }
 """SAEBench's name of a figure, and which of ours is drawn on the same axis. Texts, tokens and details differ: what is
 theirs has a mark of its own. Its mean squared error is divided twice in some versions and has no place here."""
@@ -59,6 +62,7 @@ class Foreign(Shown):
     """The model, as the file names it; may be empty."""
     hook: str
     width: int | None
+    architecture: str
     made: str
     """ISO date of the measurement; empty where the file does not say."""
     version: str
@@ -81,7 +85,9 @@ class Foreign(Shown):
 
     def figures(self) -> dict[str, float]:
         """Its figures by the names of ours that they are drawn beside."""
-        return {OURS[name]: value for name, value in self.metrics if name in OURS}
+        found = {OURS[name]: value for name, value in self.metrics if name in OURS}
+        alive = dict(self.metrics).get("core/misc_metrics/frac_alive")
+        return found if alive is None else found | {"dead_fraction": 1 - alive}
 
 
 _FOREIGN = TypeAdapter(Foreign)
@@ -139,17 +145,47 @@ class ForeignShelf:
             return None
 
 
-def placed(results: Iterable[Foreign], origins: dict[SourceKey, tuple[str, str]]) -> dict[SourceKey, list[Foreign]]:
-    """The results that are of sources here; `origins` has the SAELens release and id of those that came from one."""
+def rows(
+    results: Iterable[Foreign], origins: Mapping[SourceKey, tuple[str, str]]
+) -> tuple[LeaderboardRow, ...]:
+    """A row for every SAE that results were brought in of; `origins` has the SAELens release and id of sources here.
+
+    Of several files with the same figure the newest counts.
+    """
     by_origin = {origin: key for key, origin in reversed(origins.items())}
-    found: dict[SourceKey, list[Foreign]] = {}
-    for one in results:
-        key = one.said or by_origin.get((one.release, one.sae_id))
-        if key is not None:
-            found.setdefault(key, []).append(one)
-    return found
+    grouped: dict[tuple[str, str, str], list[Foreign]] = {}
+    for one in sorted(results, key=lambda one: (one.release, one.sae_id, one.program, one.made, one.id)):
+        grouped.setdefault((one.program, one.release, one.sae_id), []).append(one)
+    return tuple(_row(group, by_origin) for group in grouped.values())
 
 
-def of(one: Foreign, key: SourceKey | None) -> Foreign:
-    """The same, said to be of a source here."""
-    return replace(one, said=key)
+def _row(group: list[Foreign], by_origin: Mapping[tuple[str, str], SourceKey]) -> LeaderboardRow:
+    figures: dict[str, Measured] = {}
+    for one in group:
+        figures |= {name: Measured(value) for name, value in one.figures().items()}
+    last = group[-1]
+    said = next((one.said for one in reversed(group) if one.said is not None), None)
+    hook = _last(one.hook for one in group) or _hook_of(last.sae_id)
+    by = ", ".join(dict.fromkeys(one.version for one in group if one.version)) or last.program
+    return LeaderboardRow(
+        name=last.name, source=None, of=said or by_origin.get((last.release, last.sae_id)), kind="sae",
+        architecture=_last(one.architecture for one in group), hook=hook, layer=_layer(hook),
+        width=next((one.width for one in reversed(group) if one.width), 0), release=last.release, set_name=last.release,
+        model_id=_last(one.model for one in group), figures=figures, made=_last(one.made for one in group),
+        provenance=f"{by}; {', '.join(dict.fromkeys(one.file for one in group))}",
+    )  # fmt: skip
+
+
+def _last(values: Iterable[str]) -> str:
+    return next((value for value in reversed(list(values)) if value), "")
+
+
+def _hook_of(sae_id: str) -> str:
+    """SAELens's ids are often hooks, with something behind them."""
+    found = re.match(r"blocks\.\d{1,3}\.[A-Za-z_.]*[A-Za-z]", sae_id)
+    return found.group(0).split("__")[0] if found else ""
+
+
+def _layer(hook: str) -> int:
+    found = re.match(r"blocks\.(\d{1,3})\.", hook)
+    return int(found.group(1)) if found else -1

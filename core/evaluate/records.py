@@ -360,6 +360,8 @@ class LeaderboardRow(Shown):
     """The newest part's."""
     provenance: str = ""
     """Who measured, and on what: `measured here`, or the file that it was read from."""
+    of: SourceKey | None = None
+    """Of results from elsewhere: the source here that is the same SAE, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
