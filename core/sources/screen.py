@@ -31,6 +31,9 @@ from core.sources.sae import Sae
 
 SCREENED = ("standard", "jumprelu")
 LEVELS = 127
+"""Of an activation: it is shifted to 1 to 255."""
+PAIRS = 63
+"""Of a weight where the CPU adds two products in sixteen bits, which hold 2 × 255 × 63 and not 2 × 255 × 127."""
 ROWS = 16
 """Tokens that the eight-bit encoder is laid out for; others are as right."""
 LEAST = 2.0**-100
@@ -66,7 +69,7 @@ class Screen:
         self._rows = weights.T.contiguous()  # [d_sae, d_in]: a feature's weights lie together
         own = torch.nn.Parameter(self._rows.T, requires_grad=False)  # the same numbers, held once
         sae._parameters = sae._parameters | {"W_enc": own}  # which it shares with the caller's SAE
-        self._scale, numbers = _rounded(self._rows)
+        self._scale, numbers = _rounded(self._rows, LEVELS if torch.cpu._is_vnni_supported() else PAIRS)
         self._bytes = torch.ops.onednn.qlinear_prepack(numbers, [ROWS, source.d_in])
         rounded = numbers.float() * self._scale[:, None]
         self._zeros = torch.zeros(source.width, dtype=torch.int64)
@@ -123,10 +126,10 @@ class Screen:
         return found
 
 
-def _rounded(rows: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Tensor]:
+def _rounded(rows: Float[Tensor, "n d"], levels: int = LEVELS) -> tuple[Float[Tensor, " n"], Tensor]:
     """(scale, whole numbers of eight bits) of each row; what is no number becomes 0, and is found by its length."""
-    scale = rows.abs().amax(1).nan_to_num(nan=1.0).clamp(LEAST, 2.0**100) / LEVELS
-    return scale, (rows / scale[:, None]).nan_to_num(nan=0.0).round().clamp(-LEVELS, LEVELS).to(torch.int8)
+    scale = rows.abs().amax(1).nan_to_num(nan=1.0).clamp(LEAST, 2.0**100) / levels
+    return scale, (rows / scale[:, None]).nan_to_num(nan=0.0).round().clamp(-levels, levels).to(torch.int8)
 
 
 _LOOKING = threading.Lock()
