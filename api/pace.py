@@ -25,7 +25,8 @@ from api.errors import reply
 from core.errors import WorkbenchError
 
 PATHS = {
-    "/activation/new", "/activation/source", "/compare/read", "/cossim", "/explanation/generate", "/explanation/score",
+    "/activation/new", "/activation/source", "/circuit/ablate", "/circuit/components", "/circuit/features",
+    "/circuit/lens", "/circuit/tokens", "/compare/read", "/cossim", "/explanation/generate", "/explanation/score",
     "/explanation/search", "/explanation/search-all", "/explanation/search-model", "/explanation/search-release",
     "/probe/new", "/redteam", "/search-all", "/search-topk-by-token", "/similar", "/steer", "/steer-chat",
     "/steer-sweep", "/vector/new",

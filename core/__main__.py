@@ -52,6 +52,7 @@ from core.records import (
 )
 from core.settings import Settings
 from core.sources import probe_verbs
+from core.techniques.circuits import verbs as circuit_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
 
@@ -139,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         verb("directions", probe_verbs.directions, "directions that people brought; with ids, built as a source")
     )
     redteam.arguments(verb("redteam", redteam.redteam, "a hypothesis about a feature, tested; exit status 1 if wrong"))
+    circuit_verbs.arguments(
+        verb("circuit", circuit_verbs.circuit, "what a prompt's next token is made of: lens, parts, features, tokens")
+    )
     compare_verbs.together_arguments(
         verb("together", compare_verbs.together, "what fires together with a feature, and what never does")
     )

@@ -5,7 +5,9 @@ A source, model or release is a row. A feature is a row for each of its examples
 a token, features by token are a row a token and feature, all activations of a source a row a value. Two texts side by
 side are a row a feature, a substitution scan is a row a word. A steering run is a row a generated token of either text,
 a sweep a row a strength, a direction a row, a search among explanations a row an explanation, red-teaming a row a text,
-what is like a feature a row a feature, a decoder or encoder row a row a coordinate. Costs a walk over the records.
+what is like a feature a row a feature, a decoder or encoder row a row a coordinate. Of circuits a lens is a row a layer
+and token, direct attribution a row a component, features a row a node, what drives a target a row a token. Costs a walk
+over the records.
 """
 
 from __future__ import annotations
@@ -45,6 +47,13 @@ from core.records import (
     VectorRecord,
 )
 from core.sources.probe_records import ProbeRecord
+from core.techniques.circuits.records import (
+    DirectRecord,
+    DriversRecord,
+    FeaturesRecord,
+    LensRecord,
+    Node,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -306,6 +315,43 @@ def _source_token_rows(record: DfaRecord, number: int) -> Iterator[dict[str, Any
         }  # fmt: skip
 
 
+def _lens_rows(record: LensRecord, number: int) -> Iterator[dict[str, Any]]:
+    for hook, cells in zip(record.hooks, record.rows, strict=True):
+        for position, cell in enumerate(cells):
+            token, chance = cell.top[0]
+            yield {
+                "hook": hook, "position": position, "token": record.target.tokens[position].text, "top": token.text,
+                "top_probability": chance, "probability": cell.probability, "rank": cell.rank,
+            }  # fmt: skip
+
+
+def _component_rows(record: DirectRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.components:
+        yield {"component": one.name, "part": one.part, "layer": one.layer, "head": one.head, "value": one.value}
+
+
+def _node_rows(record: Node, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "feature": str(record.key), "position": record.position, "activation": record.activation, "norm": record.norm,
+        "effect": record.effect, "direct": record.direct, "ablated": record.ablated, "label": record.label,
+        "density": record.density,
+    }  # fmt: skip
+
+
+def _nodes_rows(record: FeaturesRecord, number: int) -> Iterator[dict[str, Any]]:
+    for node in record.nodes:
+        (row,) = _node_rows(node, number)
+        yield row | {"token": record.target.tokens[node.position].text}
+
+
+def _driver_rows(record: DriversRecord, number: int) -> Iterator[dict[str, Any]]:
+    for position, (token, one) in enumerate(zip(record.target.tokens, record.tokens, strict=True)):
+        yield {
+            "position": position, "token": token.text, "ablated": one.ablated, "least": one.low, "most": one.high,
+            "integrated": one.integrated,
+        }  # fmt: skip
+
+
 _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
     FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
@@ -316,5 +362,7 @@ _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SimilarRecord: _like_rows, ChainRecord: _like_rows, FamilyRecord: _like_rows, WiringRecord: _like_rows,
     ProbeRecord: _probe_rows, DfaRecord: _source_token_rows,
     GlanceRecord: _glance_rows, Near: _near_rows, RowRecord: _weight_rows,
+    LensRecord: _lens_rows, DirectRecord: _component_rows, FeaturesRecord: _nodes_rows, Node: _node_rows,
+    DriversRecord: _driver_rows,
     Match: _match_rows, MatchesRecord: _matches_rows, PairRecord: _pair_rows, UniversalRecord: _universal_rows,
 }  # fmt: skip

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from core.sources.encode import Encoder
     from core.sources.probe_records import ProbeRecord
     from core.store.check import CheckReport
+    from core.techniques.circuits.door import Circuits
     from core.techniques.reading import Found, Lost, Reader
     from core.techniques.search import Facts
     from core.techniques.tokenize import Ids
@@ -785,6 +786,15 @@ class Workbench:
         from core.explain.door import Words
 
         return Words(self)
+
+    # -- circuits ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def circuits(self) -> Circuits:
+        """What a prompt's output is made of: lens, attribution, ablation, the tokens that drive it."""
+        from core.techniques.circuits.door import Circuits
+
+        return Circuits(self)
 
     # -- the atlas -----------------------------------------------------------------------------------------------------
 

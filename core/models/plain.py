@@ -67,6 +67,12 @@ class Plain:
         whole = self._plain if plain else model.bridge.original_model
         return Runner(whole, {hook: self._place(hook, plain) for hook in hooks}, model.device, plain)
 
+    @property
+    def unembedding(self) -> nn.Module:
+        """What makes logits of the final norm's output."""
+        found: nn.Module = self._plain.get_output_embeddings()  # type: ignore[operator]  # Hugging Face's own method
+        return found
+
     def _place(self, hook: str, plain: bool) -> Place:
         point = self._points[hook]
         in_place = hook.endswith(".hook_resid_mid")
@@ -198,6 +204,25 @@ class Runner:
             with suppress(_Enough):
                 self._whole(ids, use_cache=False, **self._last)
         return seen
+
+    def until(self, ids: Int[Tensor, "batch pos"], changes: Mapping[str, Change], hook: str) -> Tensor:
+        """What passes at `hook` after changes on the way, in whatever shape; the rest of the pass is left out.
+
+        For whoever is in the thread that computes; with gradients where they have them on.
+        """
+        seen: list[Tensor] = []
+
+        def keep(x: Tensor) -> None:
+            new = changes[hook](x) if hook in changes else None
+            seen.append(x if new is None else new)
+            raise _Enough
+
+        with ExitStack() as stack:
+            for name, change in (*((n, c) for n, c in changes.items() if n != hook), (hook, keep)):
+                stack.enter_context(self._places[name].hooked(change))
+            with suppress(_Enough):
+                self._whole(ids.to(self._device), use_cache=False, **self._last)
+        return seen[0]
 
 
 class _Enough(Exception):

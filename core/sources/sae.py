@@ -78,7 +78,8 @@ class Sae:
             self.centred = True
             self.sha256 = hashlib.sha256(f"{self.sha256} centred".encode()).hexdigest()
 
-    def _given(self, x: Tensor) -> Tensor:
+    def given(self, x: Tensor) -> Tensor:
+        """What it is given of x: less its mean, if it was trained so."""
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     @property
@@ -100,7 +101,14 @@ class Sae:
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """`SAE.encode`; a sparse result is made dense."""
         with self._lock:
-            acts = self.sae.encode(self._given(x))
+            acts = self.sae.encode(self.given(x))
+            self._forget()
+        return _dense(acts).float()
+
+    def traced(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
+        """`encode`, with gradients where the caller has them on."""
+        with self._lock:
+            acts = self.sae.encode(self.given(x.to(self.sae.dtype)))
             self._forget()
         return _dense(acts).float()
 
@@ -108,7 +116,7 @@ class Sae:
     def process(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_in"]:
         """What the encoder's matrix meets: x normalised, and less `b_dec`, where the SAE does so."""
         with self._lock:
-            found: Tensor = self.sae.process_sae_in(self._given(x))
+            found: Tensor = self.sae.process_sae_in(self.given(x))
             self._forget()
         return found
 
@@ -133,10 +141,32 @@ class Sae:
         full = torch.zeros(2, len(x), self.width, dtype=self.sae.dtype, device=x.device)
         full[0][:, indices] = change.to(full.dtype)
         with self._lock:
-            self.sae.process_sae_in(self._given(x))  # leaves what `decode` scales by
+            self.sae.process_sae_in(self.given(x))  # leaves what `decode` scales by
             more, none = self.sae.decode(full).float()
             self._forget()
         return more - none
+
+    @torch.no_grad()
+    def unmoved(self, x: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_out"]:
+        """What it puts at `hook_out` for x where no feature is active: decoder bias, mean, skip."""
+        whole = x.to(self.sae.dtype)
+        x = self.given(whole)
+        if self._scales:
+            with self._lock:
+                self.sae.process_sae_in(x)  # leaves what `decode` scales by
+                out: Tensor = self.sae.decode(torch.zeros(len(x), self.width, dtype=x.dtype, device=x.device))
+                self._forget()
+        else:
+            out = self.sae.b_dec.detach().expand(len(x), -1)
+        return self._besides(out, x, whole).float()
+
+    def _besides(self, out: Tensor, x: Tensor, whole: Tensor) -> Tensor:
+        """What is decoded, with the skip and with the mean that was taken off."""
+        if hasattr(self.sae, "W_skip"):
+            out = out + x @ self.sae.W_skip.T
+        if self.centred and self.hook_out == self.hook:
+            out = out + whole.mean(-1, keepdim=True)
+        return out
 
     @torch.no_grad()
     def reconstruct(
@@ -144,16 +174,12 @@ class Sae:
     ) -> tuple[Float[Tensor, "... d_sae"], Float[Tensor, "... d_out"]]:
         """(values, what the dictionary puts at `hook_out`), float32: SAELens's `forward`."""
         whole = x.to(self.sae.dtype)
-        x = self._given(whole)  # W_skip meets it too
+        x = self.given(whole)  # W_skip meets it too
         with self._lock:
             acts = _dense(self.sae.encode(x))
             out: Tensor = self.sae.decode(acts)
             self._forget()
-        if hasattr(self.sae, "W_skip"):
-            out = out + x @ self.sae.W_skip.T
-        if self.centred and self.hook_out == self.hook:
-            out = out + whole.mean(-1, keepdim=True)
-        return acts.float(), out.float()
+        return acts.float(), self._besides(out, x, whole).float()
 
     def _forget(self) -> None:
         for name in _LEFT:

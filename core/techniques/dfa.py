@@ -73,16 +73,16 @@ def attribute(
         raise NotAvailable(unknown(source.architecture, source.hook))
     pattern, values = attention.pattern[0], attention.values[0]
     heads, d_head = values.shape[1], values.shape[2]
-    column, bias, factor = _columns(source, attention.z[0][targets], features)
+    column, bias, factor = columns(source, attention.z[0][targets], features)
     met = column.reshape(len(features), heads, d_head) * factor[:, None, None]
     given = torch.einsum("shd,khd->khs", values, met)
     return Terms(pattern[:, targets].transpose(0, 1) * given, bias)
 
 
-def _columns(
+def columns(
     source: Sae, z: Float[Tensor, "k d_in"], features: Int[Tensor, " k"]
 ) -> tuple[Float[Tensor, "k d_in"], Float[Tensor, " k"], Float[Tensor, " k"]]:
-    """(column, bias, factor) of each pair: the pre-activation is factor (z · column) + bias."""
+    """(column, bias, factor) of each pair: the pre-activation is factor (z · column) + bias; z as its encoder gets it."""
     sae, cfg = source.sae, source.sae.cfg
     column = sae.W_enc[:, features].float().T
     bias = (sae.b_mag if source.architecture == "gated" else sae.b_enc)[features].float()
