@@ -17,8 +17,8 @@ def offer(record: FeatureRecord) -> None:
     key = record.key
     name = f"{key.model_id}_{key.source_id}_{key.index}"
     st.html(feature_panels.taking(table.python_line(key), f"/api/feature/{key}"))
-    if "weights" in record.source.has:
-        st.html(similar_panels.rows(key))
+    if {"weights", "vectors"} & set(record.source.has):
+        st.html(similar_panels.rows(key, encoder="weights" in record.source.has))
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "JSON",

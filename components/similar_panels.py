@@ -274,7 +274,10 @@ def nothing(title: str, said: str) -> Html:
 
 def failed(view: View, message: str) -> Html:
     """In the place of results when there are none to be had."""
-    ways = [("Try again", view.to()), ("By decoder rows", view.to(shown="similar", by="decoder", sources=()))]
+    ways = [
+        ("Try again", view.to()), ("By decoder rows", view.to(shown="similar", by="decoder", sources=())),
+        ("By explanation", view.to(shown="similar", by="explanation", sources=())),
+    ]  # fmt: skip
     pills = join(f'<a class="fs-pill" data-stay="" href="{esc(href)}">{esc(name)}</a>' for name, href in ways)
     return Html(
         f'<div class="fs-card"><div class="fs-empty" role="alert"><b>This could not be compared</b>{esc(message)}'
@@ -398,9 +401,9 @@ def _line(hit: SimilarHit) -> Html:
     )
 
 
-def rows(key: FeatureKey) -> Html:
-    """The feature's two rows as files; each says which it is."""
-    about = {"decoder": "What it writes, as on disk", "encoder": "What it reads, as on disk"}
+def rows(key: FeatureKey, *, encoder: bool = True) -> Html:
+    """The feature's two rows as files; each says which it is. Of an import without weights there is one at most."""
+    about = {"decoder": "What it writes, as on disk", **({"encoder": "What it reads, as on disk"} if encoder else {})}
 
     def one(side: str, kind: str) -> Html:
         href = esc(links.page(f"api/feature/{key}/vector", ("row", side), ("format", kind)))

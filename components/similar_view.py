@@ -27,6 +27,8 @@ class View:
     key: FeatureKey
     shown: Shown = "similar"
     by: By = "decoder"
+    usual: By = "decoder"
+    """The measure of a link that names none."""
     sources: tuple[SourceKey, ...] = ()
     """Those looked into; all of the model's if there are none."""
     threshold: float | None = None
@@ -41,7 +43,7 @@ class View:
         return {
             "id": str(self.key),
             "view": "" if self.shown == "similar" else self.shown,
-            "by": self.by if self.by != "decoder" and self.shown in BYS else "",
+            "by": self.by if self.by != self.usual and self.by in BYS.get(self.shown, ()) else "",
             "in": ",".join(key.source_id for key in self.sources) if chosen else "",
             "least": f"{self.threshold:g}" if self.threshold is not None and self.shown in THRESHOLDS else "",
             "top": str(self.top) if self.top != 20 and self.shown == "similar" else "",
@@ -65,7 +67,8 @@ class View:
 
     def address(self, kind: str) -> str:
         """Where the API has the same, as JSON or CSV."""
-        pairs = [("view", "" if self.shown == "similar" else self.shown), ("by", self.parameters()["by"])]
+        by = self.by if self.by != "decoder" and self.shown in BYS else ""
+        pairs = [("view", "" if self.shown == "similar" else self.shown), ("by", by)]
         pairs += [("in", self.parameters()["in"]), ("top", self.parameters()["top"])]
         pairs += [("threshold", self.parameters()["least"]), ("format", "" if kind == "json" else kind)]
         return links.page(f"api/similar/{self.key}", *(pair for pair in pairs if pair[1]))
@@ -93,6 +96,9 @@ def read(query: Mapping[str, str], key: FeatureKey, records: Sequence[SourceReco
     """The view that a link names, and what was wrong with it; `records` are the sources of the feature's model."""
     wrong: list[str] = []
 
+    own = next((record for record in records if record.key == key.source), None)
+    bare = own is not None and not {"weights", "vectors"} & set(own.has)  # an import: what is said of it is there
+
     def word(name: str, options: Sequence[str], about: str = "") -> Any:
         value = query.get(name, "").strip()
         if value and value not in options:
@@ -100,6 +106,7 @@ def read(query: Mapping[str, str], key: FeatureKey, records: Sequence[SourceReco
         return value if value in options else options[0]
 
     shown = word("view", get_args(Shown))
+    usual: By = "explanation" if bare and shown == "similar" else "decoder"
     known = {record.key.source_id: record.key for record in records}
     named = [part.strip().removeprefix(f"{key.model_id}/") for part in query.get("in", "").split(",") if part.strip()]
     for name in (name for name in named if name not in known):
@@ -107,7 +114,8 @@ def read(query: Mapping[str, str], key: FeatureKey, records: Sequence[SourceReco
     view = View(
         key=key,
         shown=shown,
-        by=word("by", BYS[shown], f" to {shown}") if shown in BYS else "decoder",
+        by=word("by", BYS[shown], f" to {shown}") if shown in BYS and query.get("by", "").strip() else usual,
+        usual=usual,
         sources=tuple(dict.fromkeys(known[name] for name in named if name in known)),
         threshold=_number(query.get("least", ""), "least", "a cosine above 0 and at most 1", 0, 1, wrong),
         top=int(_number(query.get("top", ""), "top", f"a number of results, 1 to {MOST}", 0, MOST, wrong) or 20),

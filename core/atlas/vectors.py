@@ -10,6 +10,7 @@ attention heads and `unembedding` of a model in bfloat16 make one product and on
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def decoder(bench: Workbench, key: SourceKey) -> Rows:
         NotFound: there is no such source.
         NotAvailable: its weights are not here, and no vectors came along with an import.
     """
-    came = _came_along(bench, key)
+    came = came_along(bench, key)
     return _array(_source(bench, key).W_dec) if came is None else came
 
 
@@ -42,7 +43,7 @@ def written(bench: Workbench, key: SourceKey) -> Rows:
 
     Raises what `decoder` does; `NotAvailable` also where they do not write to the residual stream.
     """
-    came = _came_along(bench, key)
+    came = came_along(bench, key)
     if came is not None and "resid" in bench.source(key).hook:  # there rows write where they read
         return came
     from core.sources.residual import residual_rows
@@ -60,7 +61,7 @@ def encoder(bench: Workbench, key: SourceKey) -> Rows:
 
     Raises what `decoder` does; `NotAvailable` also for a source without an encoder.
     """
-    source = _source(bench, key)
+    source = _source(bench, key, "encoder")
     if source.kind == "neurons":
         from core.models.capture import hook_layer
 
@@ -82,19 +83,33 @@ def unembedding(bench: Workbench, model_id: str) -> Rows:
     return _array(_model(bench, model_id).bridge.W_U)
 
 
-def _came_along(bench: Workbench, key: SourceKey) -> Rows | None:
-    """Decoder rows of an imported source without weights, where its export had them: mapped from their file."""
+def came_along(bench: Workbench, key: SourceKey) -> Rows | None:
+    """Decoder rows of an imported source without weights, where its export had them: mapped from their file.
+
+    The same array as long as the file is the same. Raises `NotFound`, and `NotAvailable` for a damaged file.
+    """
     entry = bench.catalog.entry(key)
     path = entry.folder / "vectors.npy"
     if "weights" in entry.record.has or not path.is_file():
         return None
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
+        return _mapped(str(path), path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:
         raise NotAvailable(f"The vectors of {key} cannot be read: {error}.") from error
 
 
-def _source(bench: Workbench, key: SourceKey) -> Dictionary:
+@lru_cache(maxsize=64)
+def _mapped(path: str, mark: int) -> Rows:
+    """A file of rows; `mark` tells versions of it apart. What would be written stays in memory: nobody writes."""
+    return np.asarray(np.load(path, mmap_mode="c"), np.float32)
+
+
+def _source(bench: Workbench, key: SourceKey, rows: str = "decoder") -> Dictionary:
+    if "weights" not in bench.source(key).has:
+        raise NotAvailable(
+            f"{key} was imported without its weights, so it has no {rows} rows here. `python -m core join` gives them "
+            "to it; what is said of its features can be compared and mapped without."
+        )
     return bench._source_slot(bench.source(key)).get().source
 
 

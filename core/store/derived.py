@@ -27,8 +27,10 @@ STAMP = (
 
 
 def stamp(build: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a build's stamp decides everything that is made from it."""
-    return {name: build.get(name) for name in STAMP}
+    """What of a build's stamp decides everything that is made from it; of an import its files."""
+    imported = build.get("imported")
+    own = {"imported": imported.get("stamp")} if isinstance(imported, dict) else {}
+    return {name: build.get(name) for name in STAMP} | own
 
 
 def folder_name(kind: str, made_from: Mapping[str, Any]) -> str:

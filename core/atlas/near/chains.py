@@ -36,10 +36,10 @@ def chain(
     if not 0 < threshold <= 1:
         raise BadInput("threshold is a cosine above 0 and at most 1.")
     bench._source_of(key)
-    keys = mates(bench, key.source)
+    keys = mates(bench, key.source, by)
     lost, usable, best = [], [], []
     for n, one in enumerate(keys):
-        if tell is not None and bench._source_slot(bench.source(one)).value is None:
+        if tell is not None and facts.loads(bench, bench.source(one)):
             tell(Step(doing="loading", what=str(one), done=n, of=len(keys)))
         try:
             space = atlas.spaces.of(one, by)
@@ -66,12 +66,12 @@ def chain(
     )  # fmt: skip
 
 
-def mates(bench: Workbench, key: SourceKey) -> list[SourceKey]:
-    """One source a layer, of the feature's set, by layer."""
+def mates(bench: Workbench, key: SourceKey, by: str = "decoder") -> list[SourceKey]:
+    """One source a layer, of the feature's set, by layer; those that have rows for the measure."""
     suffix = key.source_id.partition("__")[2]
     found: dict[int, SourceKey] = {}
     for one in sorted(bench.sources(model_id=key.model_id, set_name=key.set_name), key=lambda s: s.key):
-        if "weights" not in one.has and one.key != key:
+        if not facts.usable(one, by) and one.key != key:
             continue
         if one.layer not in found or one.key.source_id.partition("__")[2] == suffix:
             found[one.layer] = one.key

@@ -39,9 +39,9 @@ def reach(bench: Workbench, key: FeatureKey) -> float | None:
 
 
 def sources(
-    bench: Workbench, model_id: str, asked: Sequence[SourceKey | str]
+    bench: Workbench, model_id: str, asked: Sequence[SourceKey | str], by: str = "decoder"
 ) -> tuple[list[SourceRecord], list[LeftOut]]:
-    """(the sources of a model that are asked for, all without any; of all, those that have no weights here).
+    """(the sources of a model that are asked for, all without any; of all, those that lack rows for a measure here).
 
     Raises `BadInput` for what names no source, `NotFound` for one that is not here.
     """
@@ -49,12 +49,23 @@ def sources(
         keys = dict.fromkeys(named(model_id, one) for one in asked)
         return [bench.source(key) for key in keys], []
     found = bench.sources(model_id=model_id)
+    rows = "encoder rows" if by == "encoder" else "decoder vectors"
     lost = [
-        LeftOut(key=one.key, why=f"{one.key} was imported without its weights.")
+        LeftOut(key=one.key, why=f"{one.key} was imported without its weights, and without {rows}.")
         for one in found
-        if "weights" not in one.has
+        if not usable(one, by)
     ]
-    return [one for one in found if "weights" in one.has], lost
+    return [one for one in found if usable(one, by)], lost
+
+
+def usable(record: SourceRecord, by: str = "decoder") -> bool:
+    """Whether a source has rows for a measure: its weights, or decoder vectors that came along with an import."""
+    return "weights" in record.has or (by != "encoder" and "vectors" in record.has)
+
+
+def loads(bench: Workbench, record: SourceRecord) -> bool:
+    """Whether its weights have to be loaded before its rows can be had."""
+    return "weights" in record.has and bench._source_slot(record).value is None
 
 
 def named(model_id: str, source: SourceKey | str) -> SourceKey:

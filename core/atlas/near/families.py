@@ -56,7 +56,7 @@ def family(
     others = [one for one in chosen if one.key != key.source and (sources or one.kind in ("sae", "transcoder"))]
     splits = []
     for n, one in enumerate(sorted(others, key=lambda s: (-s.width, s.key))):
-        if tell is not None and bench._source_slot(one).value is None:
+        if tell is not None and facts.loads(bench, one):
             tell(Step(doing="loading", what=str(one.key), done=n, of=len(others)))
         try:
             there = atlas.spaces.of(one.key, "decoder")

@@ -80,7 +80,9 @@ class Spaces:
             NotFound: there is no such source.
             NotAvailable: its weights are not here, or it has no such rows.
         """
-        source = vectors._source(self._bench, key)
+        came = None if by == "encoder" else vectors.came_along(self._bench, key)
+        rows = "encoder" if by == "encoder" else "decoder"
+        source = vectors._source(self._bench, key, rows) if came is None else came
         side = stream.reading(self._bench, key) if by == "encoder" else stream.writing(self._bench, key)
         gram = None
         if by == "logits":

@@ -21,10 +21,11 @@ def row(bench: Workbench, key: FeatureKey, side: Side) -> RowRecord:
     if side not in get_args(Side):
         raise BadInput(f"A row is one of {', '.join(get_args(Side))}; there is no “{side}”.")
     bench._source_of(key)
-    source = vectors._source(bench, key.source)
+    came = vectors.came_along(bench, key.source) is not None and side == "decoder"
+    source = bench.source(key.source) if came else vectors._source(bench, key.source, side)
     rows = vectors.decoder(bench, key.source) if side == "decoder" else vectors.encoder(bench, key.source)
     values = np.array(rows[key.index], np.float32)
-    hook = source.hook_out if side == "decoder" else source.hook
+    hook = source.hook_out or source.hook if side == "decoder" else source.hook
     if side == "encoder" and source.kind == "neurons":
         hook = hook.replace("hook_post", "hook_in")  # the columns of W_in meet what goes into the MLP
     return RowRecord(

@@ -58,7 +58,9 @@ def _by_rows(
 ) -> SimilarRecord:  # fmt: skip
     from core.atlas.near import products
 
-    chosen, lost = facts.sources(bench, key.model_id, asked)
+    if not facts.usable(bench.source(key.source), by) and by == "decoder":
+        return _listed(bench, key, asked, top)
+    chosen, lost = facts.sources(bench, key.model_id, asked, by)
     own = _space(bench, atlas, key.source, by, 0, len(chosen) + 1, tell)
     row = products.row_of(own, key)
     hits, places, neurons = [], [], []
@@ -102,7 +104,7 @@ def _by_rows(
 def _space(
     bench: Workbench, atlas: Atlas, key: SourceKey, by: str, done: int, of: int, tell: Tell | None
 ) -> products.Space:
-    if tell is not None and bench._source_slot(bench.source(key)).value is None:
+    if tell is not None and facts.loads(bench, bench.source(key)):
         tell(Step(doing="loading", what=str(key), done=done, of=of))
     return atlas.spaces.of(key, by)
 
@@ -148,6 +150,28 @@ def _neuron(
 
 
 # -- without weights ---------------------------------------------------------------------------------------------------
+
+
+def _listed(bench: Workbench, key: FeatureKey, asked: Sequence[SourceKey | str], top: int) -> SimilarRecord:
+    """The nearest decoder rows of an import that has none, as far as its export lists them: of its own source."""
+    own = bench.source(key.source)
+    chosen = [bench.source(one) for one in dict.fromkeys(facts.named(key.model_id, one) for one in asked)]
+    lost = [
+        LeftOut(key=one.key, why=f"{own.key} was imported without its decoder rows, and its export lists its own only.")
+        for one in chosen or bench.sources(model_id=key.model_id)
+        if one.key != own.key
+    ]
+    near = bench.feature(key).neighbours if not chosen or own.key in {one.key for one in chosen} else ()
+    if not near:
+        from core.atlas import vectors
+
+        vectors.decoder(bench, key.source)  # says what would do
+    found = [(one.value, FeatureKey(key.model_id, key.source_id, one.index)) for one in near]
+    hits = _first(bench, found, top)
+    place = SimilarPlace(
+        key=own.key, kind=own.kind, best=hits[0], chance=None, note="as its export lists them: it came without weights",
+    )  # fmt: skip
+    return SimilarRecord(key=key, by="decoder", hits=hits, places=(place,), left_out=tuple(lost))
 
 
 def by_explanation(

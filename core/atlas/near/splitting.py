@@ -75,7 +75,7 @@ def splitting(
         narrow, wide = wide, narrow
     spaces = []
     for n, key in enumerate((narrow, wide)):
-        if tell is not None and bench._source_slot(bench.source(key)).value is None:
+        if tell is not None and facts.loads(bench, bench.source(key)):
             tell(Step(doing="loading", what=str(key), done=n, of=2))
         spaces.append(atlas.spaces.of(key, "decoder"))
     own, there = spaces

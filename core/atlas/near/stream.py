@@ -59,6 +59,8 @@ class Side:
 
 def writing(bench: Workbench, key: SourceKey) -> Side:
     """What a source's features write. Raises what `vectors.decoder` does."""
+    if (came := vectors.came_along(bench, key)) is not None:
+        return _came(bench, key, came)
     source, model = vectors._source(bench, key), vectors._model(bench, key.model_id)
     layer, name = _split(source.hook_out)
     try:
@@ -71,6 +73,16 @@ def writing(bench: Workbench, key: SourceKey) -> Side:
     at = 2 * layer + (2 if _parallel(block) else _ADDED[name])
     normed = hasattr(block, "ln2_post") and name != "hook_mlp_out" and _ADDED[name] == 2
     return Side(rows, STREAM, at, "ln2_post" if normed else "", exact=not normed)
+
+
+def _came(bench: Workbench, key: SourceKey, rows: Rows) -> Side:
+    """Vectors of an export: of the stream where it says that they are read there, else of a place of their own."""
+    source = bench.source(key)
+    hook = source.hook_out or source.hook
+    layer, name = _split(hook) if hook.count(".") >= 2 and hook.split(".")[1].isdigit() else (0, "")
+    if name in _AT and "resid" in name and len(rows) == source.width:
+        return Side(rows, STREAM, 2 * layer + _AT[name] + 0.5)
+    return Side(rows, hook or f"what {key} writes to", None)
 
 
 def reading(bench: Workbench, key: SourceKey) -> Side:

@@ -42,7 +42,7 @@ def wiring(bench: Workbench, atlas: Atlas, key: FeatureKey, *, top: int, tell: T
     chosen, lost = facts.sources(bench, key.model_id, ())
     reads, writes = [], []
     for n, one in enumerate(chosen):
-        if tell is not None and bench._source_slot(one).value is None:
+        if tell is not None and facts.loads(bench, one):
             tell(Step(doing="loading", what=str(one.key), done=n, of=len(chosen)))
         try:
             there = stream.writing(bench, one.key), _reading(bench, one.key)
