@@ -105,7 +105,19 @@ class Quality:
             NotAvailable: the weights are gone, or the source was imported with the texts of its examples alone.
             BadInput: no such part, or nothing to measure on.
         """
-        raise NotAvailable("Measuring more than `python -m core eval` does is not there yet.")
+        from core.evaluate.suite import Asked, Suite
+
+        entry, bench = self._entry(key), self._bench
+        name = entry.record.key
+        if entry.imported and texts is None:
+            raise NotAvailable(f"{name} was imported with the texts of its examples alone. Name some with --texts.")
+        asked = Asked(parts, baselines, controls, texts, tokens, again)
+        slot = bench._model_slot(name.model_id)
+        with slot.held() as model:
+            source = bench._source_slot(entry.manifest.record).get().source
+            found = Suite(bench, entry, model, source, asked, progress=progress, turn=slot.lock).run()
+        bench.catalog.refresh()
+        return found
 
     def _entry(self, key: SourceKey | str) -> Entry:
         return self._bench.catalog.entry(key if isinstance(key, SourceKey) else SourceKey.parse(key))

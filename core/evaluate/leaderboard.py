@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from core.evaluate.records import Evaluation, LeaderboardRow, Measured
+from core.evaluate.records import Evaluation, LeaderboardRow, Measured, TokenSet
 from core.records import Figures, SourceRecord
 
 HERE = "measured here"
@@ -20,12 +20,14 @@ def rows(
 
 
 def _row(source: SourceRecord, found: Evaluation | None) -> LeaderboardRow:
-    figures, on, made = {}, {}, ""
+    figures: dict[str, Measured] = {}
+    on: dict[str, TokenSet] = {}
+    made = ""
     if source.figures is not None:
         figures, made = _of_catalogue(source.figures), source.figures.made
     if found is not None:
         measured = [(part, found.own.on(part)) for part in found.own.parts()]
-        on = {part: one[0] for part, one in measured if one}
+        on |= {part: one[0] for part, one in measured if one}
         made = max(one[1] for _, one in measured if one)
         figures |= found.own.figures()
     return LeaderboardRow(

@@ -141,7 +141,7 @@ class LetterAbsorption:
 
     letter: str
     words: int
-    """Held-out words that begin with it and that the probe gets right."""
+    """Uses of held-out words that begin with it and that the probe gets right."""
     features: tuple[int, ...]
     """The features that together tell the letter, the best first (feature splitting if more than one)."""
     f1: float
@@ -149,7 +149,7 @@ class LetterAbsorption:
     probe_f1: float
     """Of the linear probe on the activation."""
     absorbed: int
-    """Words on which none of `features` fires and others do its work."""
+    """Of these, uses on which none of `features` fires and others do its work."""
     rate: float
     """`absorbed` / `words`."""
     fraction: float

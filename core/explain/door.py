@@ -75,8 +75,12 @@ class Words:
         return self._annotations.annotation(key if isinstance(key, FeatureKey) else FeatureKey.parse(key))
 
     def rule_scores(self, key: SourceKey | str) -> dict[str, Sequence[Any]]:
-        """Every annotation's `score`, `control`, `train_active`, `test_active` and `kind`; empty without any."""
+        """Every annotation's `score`, `control`, `kind` and counts of held-out tokens; empty without any."""
         return self._annotations.scores(key if isinstance(key, SourceKey) else SourceKey.parse(key))
+
+    def judged(self, key: SourceKey | str, scorer: str) -> dict[int, tuple[float, str]]:
+        """(value, judge) of every feature of which an explanation was scored so here, the newest."""
+        return self._models.kept(key if isinstance(key, SourceKey) else SourceKey.parse(key)).newest(scorer)
 
     def annotate(self, key: SourceKey | str, *, tell: Callable[[float, float], None] | None = None) -> None:
         """Annotates a source from its activation store; a build does that by itself. `tell` gets (done, of) features.

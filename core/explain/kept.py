@@ -226,6 +226,11 @@ class Kept:
                 best[id, words] = (rank, scorer, value)
         return {key: (scorer, value) for key, (_, scorer, value) in best.items()}
 
+    def newest(self, scorer: str) -> dict[int, tuple[float, str]]:
+        """(value, judge) of each feature that a scorer scored, the newest."""
+        rows = self._rows("select feature, value, judge from scores where scorer = ? order by made", scorer)
+        return {int(feature): (float(value), str(judge)) for feature, value, judge in rows}
+
     def mark(self) -> str:
         """Another text as soon as anything changed."""
         try:

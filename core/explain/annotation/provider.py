@@ -98,11 +98,13 @@ class Annotations:
         return f"{found[0].name}:{found[1]}" if found else ""
 
     def scores(self, source: SourceKey) -> dict[str, Sequence[Any]]:
-        """Every feature's `score`, `control`, `test_active`, `train_active` and `kind`; empty without annotations."""
+        """Every feature's `score`, `control`, `kind` and counts of held-out tokens; empty without annotations."""
         kept = self._kept(self._bench.catalog.entry(source))
         if kept is None:
             return {}
-        columns = kept.columns(("score", "control", "test_active", "train_active", "kind"))
+        columns = kept.columns(
+            ("score", "control", "test_active", "train_active", "kind", "found", "false", "test_tokens")
+        )
         return {name: column.to_pylist() for name, column in columns.items()}
 
     def annotate(self, source: SourceKey, tell: Callable[[float, float], None] | None = None) -> Path:
