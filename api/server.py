@@ -15,6 +15,7 @@ from api import (
     bookmark,
     bring,
     catalog,
+    circuit,
     comment,
     compare,
     cossim,
@@ -29,6 +30,7 @@ from api import (
     lists,
     play,
     probe,
+    quality,
     redteam,
     search,
     steer,
@@ -79,7 +81,8 @@ def create(workbench: Workbench, counter: Counter | None = None) -> FastAPI:
     errors.install(app)
     for part in (
         catalog, feature, activation, search, explanation_search, explanation, explanation_people, steer, vector,
-        cossim, compare, umap, universal, tokenize, lists, bookmark, comment, play, probe, redteam, bring,
+        cossim, circuit, compare, umap, universal, tokenize, lists, bookmark, comment, play, probe, quality, redteam,
+        bring,
         exporting, uploading, engine, user, docs,
     ):  # fmt: skip
         app.include_router(part.router)

@@ -138,9 +138,9 @@ def test_texts() -> tuple[str, ...]:
     return tuple(st.query_params.get_all(links.TEST_TEXT)[:EXAMPLES])
 
 
-def source_key() -> SourceKey | None:
-    """The source that the URL names, or the first one with a message."""
-    asked = st.query_params.get("id", "").strip()
+def source_key(name: str = "id") -> SourceKey | None:
+    """The source that the URL names, as `name`, or the first one with a message."""
+    asked = st.query_params.get(name, "").strip()
     try:
         if asked:
             key = SourceKey.parse(asked)
@@ -150,7 +150,7 @@ def source_key() -> SourceKey | None:
         say(f"{error} Shown instead: {_first_name()}.")
     found = first_source()
     if found and not asked:
-        st.query_params["id"] = str(found.key)
+        st.query_params[name] = str(found.key)
     return found.key if found else nothing()
 
 

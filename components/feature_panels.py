@@ -152,7 +152,8 @@ def side(record: FeatureRecord) -> Html:
                 head,
             )
         )
-    parts.append(card(_made(record), "How this was made"))
+    good = link(links.quality(here.source), "Its quality", "fs-soft")
+    parts.append(card(_made(record), "How this was made", good))
     return Html(f'<div class="fs-stack">{join(parts)}</div>')
 
 

@@ -96,6 +96,16 @@ def compare(**view: str) -> str:
     return _address("/compare", *((name, value) for name, value in view.items() if value))
 
 
+def quality(key: SourceKey | str, **view: str) -> str:
+    """How good a source is; with what its features split into: wide, threshold, page."""
+    return _address("/quality", ("source", str(key)), *((name, value) for name, value in view.items() if value))
+
+
+def leaderboard(**view: str) -> str:
+    """All sources by how good they are, with its view: models, kinds, q, part, sort, x, y and so on."""
+    return _address("/leaderboard", *((name, value) for name, value in view.items() if value))
+
+
 def scan(key: FeatureKey | str, sentence: str = "", words: str = "", order: str = "") -> str:
     """The page of a feature's substitution scan; `words` have commas between."""
     view = {"sentence": sentence, "words": words, "order": order}
@@ -106,6 +116,11 @@ def universal(key: SourceKey | str, other: SourceKey | str | None = None, **view
     """What a source has in common with those of other models, or with one of them; with its view: by, mutual, page."""
     said = {"other": str(other or "")} | view
     return _address("/universal", ("id", str(key)), *((name, value) for name, value in said.items() if value))
+
+
+def circuit(**view: str) -> str:
+    """A prompt's circuit, with its view: model, text, target, against, feature, position, node and so on."""
+    return _address("/circuit", *((name, value) for name, value in view.items() if value))
 
 
 def probe(key: FeatureKey | str | None = None) -> str:

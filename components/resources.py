@@ -16,10 +16,11 @@ import yaml
 from components.jobs import Job
 from components.steer_run import Lately, Run
 from core import process
-from core.atlas.near.records import By, ChainRecord, FamilyRecord, SimilarRecord, WiringRecord
+from core.atlas.near.records import By, ChainRecord, FamilyRecord, SimilarRecord, SplittingRecord, WiringRecord
 from core.atlas.together.records import FeaturesCompared, Matches, ReadTogether, SourcesCompared, Together
 from core.community.records import Suite, SuiteRun
 from core.errors import Busy, WorkbenchError
+from core.evaluate.records import Evaluation
 from core.explain.redteam.records import RedTeam
 from core.records import (
     ByTokenRecord,
@@ -29,11 +30,13 @@ from core.records import (
     SearchRecord,
     SteerAsk,
     SteerRecord,
+    Step,
     SubstitutionRecord,
     SweepRecord,
     Tell,
     TestRecord,
 )
+from core.techniques.circuits.records import CircuitAsk
 from core.workbench import Workbench
 
 Tests = tuple[tuple[TestRecord, ...], str]
@@ -77,6 +80,11 @@ def pairs() -> list[dict[str, str]]:
 def scans() -> list[dict[str, str]]:
     """Sentences with a slot, and words for it: `{name, sentence, words}` each."""
     return _config("scans") or []
+
+
+def circuits() -> list[dict[str, str]]:
+    """Prompts to take apart: `{name, text, target, against}` each."""
+    return _config("circuits") or []
 
 
 def openings() -> list[str]:
@@ -206,6 +214,25 @@ def _redteam(
         )
 
     return Job(work)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _circuit(name: str, ask: CircuitAsk, more: tuple[Any, ...], stamp: str) -> Job[Any]:
+    room = workbench().circuits
+    jobs = {
+        "target": lambda tell: room.target(ask, tell=tell),
+        "lens": lambda tell: room.lens(ask, tell=tell),
+        "direct": lambda tell: room.direct(ask, tell=tell),
+        "drivers": lambda tell: room.drivers(ask, tell=tell),
+        "features": lambda tell: room.features(ask, top=more[0], tell=tell),
+        "ablate": lambda tell: room.ablate(ask, more, tell=tell),
+    }
+    return Job(jobs[name])
+
+
+def circuit(*key: Any) -> Job[Any]:
+    """A part of a prompt's circuit at work, or done before; `key` is `_circuit`'s."""
+    return _begun(_circuit, key)
 
 
 def redteam(*key: Any) -> Job[RedTeam]:
@@ -423,3 +450,41 @@ def mapping(sources: tuple[str, ...], of: Any, *, begin: bool, anew: bool = Fals
         held = Job(lambda tell: bench.atlas.map(sources, of=of, anew=anew, tell=tell))
         _maps().put((sources, of), held)
     return held
+
+
+# -- quality: a source is measured for everybody who asks for it meanwhile ---------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def _measurings() -> Lately[Job[Evaluation]]:
+    return Lately(64)
+
+
+def measuring(source: str, *, begin: bool) -> Job[Evaluation] | None:
+    """The measuring of a source's quality, if it was begun here; `begin` begins it, unless it is at work."""
+    held = _measurings().get(source)
+    if begin and (held is None or held.wait(0)):
+        bench = workbench()
+
+        def work(tell: Tell) -> Evaluation:
+            def progress(what: str, done: float, of: float) -> None:
+                tell(Step(doing="measuring", what=what, done=int(done), of=int(of)))
+
+            return bench.quality.measure(source, progress=progress)
+
+        held = Job(work)
+        _measurings().put(source, held)
+    return held
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _splitting(narrow: str, wide: str, threshold: float, top: int, offset: int, stamp: str) -> Job[SplittingRecord]:
+    bench = workbench()
+    return Job(
+        lambda tell: bench.atlas.splitting(narrow, wide, threshold=threshold, top=top, offset=offset, tell=tell)
+    )
+
+
+def splitting(*key: Any) -> Job[SplittingRecord]:
+    """What features become in another width; begun by the first who asks."""
+    return _begun(_splitting, key)

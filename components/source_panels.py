@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from components import charts, links, tables
 from components.feature_panels import places, word
-from components.markup import Html, card, esc, join, percent, stat
+from components.markup import Html, card, esc, join, link, percent, stat
 from core.records import ExampleGroup, FeatureKey, FeatureRecord, Histogram, SourceKey, SourceRecord
 
 
@@ -112,7 +112,8 @@ def about(record: SourceRecord, densities: Histogram) -> Html:
     """Facts, figures and the histogram of densities."""
     parts = [card(tables.source_facts(record), "Facts")]
     if record.figures:
-        parts.append(card(tables.figures(record.figures), "Quality"))
+        way = link(links.quality(record.key), "All figures", "fs-soft")
+        parts.append(card(tables.figures(record.figures), word("Quality"), way))
     shape = charts.histogram(densities, what="features", decades=True)
     parts.append(card(shape, word("Densities of its features", "density histogram"), word("log", "log scale")))
     return Html(f'<div class="fs-stack">{join(parts)}</div>')

@@ -19,6 +19,8 @@ def words(step: Step | None, *, ready: bool = True) -> str:
         return _embedding(step)
     if step.doing == "mapping":
         return f"Making the map: {step.what}…"
+    if step.doing == "measuring":
+        return f"Measuring: {step.what}, {step.done:,} of {step.of:,}…" if step.of > 1 else f"Measuring: {step.what}…"
     if step.doing == "writing" and step.what:
         return f"{step.what} writes: {step.done:,} of {step.of:,} answers…"
     if step.doing == "writing":

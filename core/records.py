@@ -940,11 +940,12 @@ class FeatureRow:
 class Step:
     """How far a request is that runs a model."""
 
-    doing: Literal["waiting", "loading", "reading", "embedding", "writing", "mapping"]
+    doing: Literal["waiting", "loading", "reading", "embedding", "writing", "mapping", "measuring"]
     before: int = 0
     """Waiting: requests that are to be done before it, besides those at work."""
     what: str = ""
-    """Loading: the model or source. Reading: the source that is done; empty before the first. Mapping: what of it."""
+    """Loading: the model or source. Reading: the source that is done; empty before the first. Mapping,
+    measuring: what of it."""
     done: int = 0
     """Of the sources to be loaded, the texts times sources to be read, the explanations to be embedded, or the
     tokens to be written."""

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from components import controls, resources, source_panels, tables
+from components.links import leaderboard
 from components.markup import card, esc, link
 
 record = controls.release()
@@ -11,7 +12,8 @@ if record is None:
 st.set_page_config(page_title=f"{record.name} · Featurescope")
 st.html(
     source_panels.title(
-        record.name, record.description, [link("/", "releases"), f"<b>{esc(record.name)}</b>"], source_panels.COPY
+        record.name, record.description, [link("/", "releases"), f"<b>{esc(record.name)}</b>"],
+        link(leaderboard(q=record.name), "Leaderboard", "fs-btn") + source_panels.COPY,
     )
 )
 sources = tables.arranged(resources.workbench().sources(release=record.name))

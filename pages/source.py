@@ -3,7 +3,7 @@
 import streamlit as st
 
 from components import controls, filters, resources, source_panels, tables, universal
-from components.links import compare, model, random_feature, release, source_set
+from components.links import compare, model, quality, random_feature, release, source_set
 from components.markup import esc, link
 
 key = controls.source_key()
@@ -19,7 +19,8 @@ crumbs = [
     f"<b>{esc(key.source_id)}</b>",
 ]
 jump = source_panels.jump(key, "Jump to an index, id or link")
-ways = link(compare(model=key.model_id, sources=key.source_id), "Compare", "fs-btn")
+ways = link(quality(key), "Quality", "fs-btn")
+ways += link(compare(model=key.model_id, sources=key.source_id), "Compare", "fs-btn")
 actions = ways + link(random_feature(key), "⚄ Random", "fs-btn") + jump + source_panels.COPY
 st.html(source_panels.title(f"Features of {key.source_id}", "", crumbs, actions))
 st.html(source_panels.others(key, resources.workbench().sources(model_id=key.model_id)))

@@ -36,7 +36,9 @@ PAGES_MAY_ASK = {
     # of adding sources: its records; what looks, tries and builds is behind `Workbench.bring`
     "core.bring.records",
     # of quality: its records; what measures is behind `Workbench.quality`
-    "core.evaluate.records",
+    "core.evaluate.records", "core.evaluate.board",
+    # of circuits: their records; what computes is behind `Workbench.circuits`
+    "core.techniques.circuits.records",
     # of probes: their records; what trains is behind `Workbench.train_probe`
     "core.sources.probe_records",
     # of words: its records; what computes is behind `Workbench.words`

@@ -152,7 +152,7 @@ def rows(
 
     Of several files with the same figure the newest counts.
     """
-    by_origin = {origin: key for key, origin in reversed(origins.items())}
+    by_origin = {origin: key for key, origin in reversed(list(origins.items()))}
     grouped: dict[tuple[str, str, str], list[Foreign]] = {}
     for one in sorted(results, key=lambda one: (one.release, one.sae_id, one.program, one.made, one.id)):
         grouped.setdefault((one.program, one.release, one.sae_id), []).append(one)
