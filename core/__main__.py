@@ -25,6 +25,7 @@ from core.atlas.universal import verbs as universal_verbs
 from core.bring import verbs as bring
 from core.bring.progress import written
 from core.errors import BadInput, NotFound, WorkbenchError
+from core.evaluate import verbs as quality
 from core.explain.annotation import verbs as annotation
 from core.explain.machine import verbs as machine
 from core.explain.meaning import verbs as meaning
@@ -41,7 +42,6 @@ from core.records import (
     SearchHit,
     SearchRecord,
     Shift,
-    SourceKey,
     SourceRecord,
     SteerAsk,
     SteerRecord,
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        goes_on = asked.run in (_build, machine.explain, machine.score, bulk.import_)
+        goes_on = asked.run in (_build, machine.explain, machine.score, bulk.import_) or getattr(asked, "suite", None)
         more = ": what is finished is kept, and the same command goes on from there" if goes_on else ""
         print(f"\ninterrupted{more}", file=sys.stderr)
         return 130
@@ -113,10 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("texts", nargs="+", metavar="TEXT")
     _search_verb(verb("search", _search, "the features that a text activates, over all sources of a model"))
     _steer_verb(verb("steer", _steer, "a text with and without steering, or with --sweep at several strengths"))
-    measure = verb("eval", _eval, "how well a source reconstructs: L0, explained variance, CE loss score")
-    measure.add_argument("source", metavar="MODEL/SOURCE")
-    measure.add_argument("--texts", type=Path, metavar="PATH", help="other texts than the build's prompts")
-    measure.add_argument("--tokens", type=int, metavar="N", help="use at most so many tokens")
+    quality.arguments(verb("eval", quality.evaluate, "how good a source is: how well it reconstructs; --suite: more"))
     _suite_verb(
         verb("suite", _suite_list, "test suites: run them, with exit status 1 if a text fails; list them"), common
     )
@@ -477,18 +474,6 @@ def _sweep_text(record: SweepRecord) -> str:
         for row in record.rows
     ]
     return f"{_pushes_text(record.pushes)}\n\n" + table(("times", "divergence", "perplexity", "text"), rows)
-
-
-def _eval(workbench: Workbench, asked: argparse.Namespace) -> Answer:
-    key = SourceKey.parse(asked.source)
-    with closing(Bar()) as bar:
-        measured, with_bos = workbench.evaluate(key, texts=asked.texts, tokens=asked.tokens, progress=bar)
-
-    def text() -> str:
-        rows = [(name, value, asdict(with_bos)[name]) for name, value in asdict(measured).items()]
-        return f"{key}\n\n" + table(("figure", "without BOS", "with BOS"), rows)
-
-    return neuronpedia.figures(key, measured, with_bos), text
 
 
 def _space(workbench: Workbench, asked: argparse.Namespace) -> Answer:
