@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components import charts, feature_panels, links, source_panels
+from components import charts, circuit_view, feature_panels, links, source_panels
 from components.feature_panels import word
 from components.markup import Html, card, esc, join, link, number, tip, visible
 from components.search_panels import pill
 from core.records import FeatureKey, FeatureRecord, Filling, SubstitutionRecord, Token
 
+CIRCUIT = 40
+"""Tokens of an example that go into the link to a prompt's circuit."""
 Order = Literal["written", "slot", "sentence"]
 ORDERS: dict[Order, str] = {"written": "As written", "slot": "At the word", "sentence": "Anywhere"}
 
@@ -177,14 +179,27 @@ def _text(item: Token) -> Html:
     return visible(item.text.strip() or item.text) if item.text else Html("")
 
 
-def way_in(record: FeatureRecord) -> Html:
-    """Below the test box of a feature."""
+def way_in(record: FeatureRecord, text: str = "") -> Html:
+    """Below the test box of a feature; `text` is what is tested, or the strongest example is taken."""
+    circuit = circuit_view.of_feature(record.key, text or _strongest(record))
     return Html(
         f'<div class="fs-hint fs-way-in"><span>{link(links.scan(record.key), "Scan a slot", "fs-act")}: one sentence, '
         "one word of it replaced by many.</span>"
         f"<span>{link(links.steer(record.key), 'Steer with it', 'fs-act')}: what the model writes when it is pushed up "
-        "or down.</span></div>"
+        "or down.</span>"
+        f"<span>{link(circuit, 'Take a prompt apart', 'fs-act')}: what it does to the output here, and which tokens "
+        "drive it.</span></div>"
     )
+
+
+def _strongest(record: FeatureRecord) -> str:
+    """The strongest example up to its token, so that what comes next is what the feature may act on."""
+    examples = (one for group in record.groups for one in group.examples)
+    found = max(examples, key=lambda one: abs(one.value), default=None)
+    if found is None:
+        return ""
+    tokens = found.tokens[max(0, found.position - CIRCUIT) : found.position + 1]
+    return "".join(token.text for token in tokens if not token.special)
 
 
 def empty() -> Html:

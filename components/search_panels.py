@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from components import charts, links, paging, source_panels, ticks
+from components import charts, circuit_view, links, paging, source_panels, ticks
 from components.feature_panels import KINDS, word
 from components.markup import Html, card, esc, join, link, number, percent, tip, visible
 from components.resources import define
@@ -450,10 +450,19 @@ def _hit(view: View, hit: SearchHit, text: Sequence[Token], *, signed: bool) -> 
     return Html(
         f'<article class="fs-card fs-hit"><div class="fs-hit-head">{box}<a class="fs-hit-name" href="{href}">{name}</a>'
         f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
-        f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>{_scan(view, hit, text)}'
+        f'aria-label="Open {esc(hit.key)} in a new tab">↗</a>{_scan(view, hit, text)}{_circuit(view, hit)}'
         f'<span class="fs-where">{esc(hit.key.source_id)} · {hit.key.index}</span>{own}</div>'
         f'<div class="fs-hit-text">{strip}{facts}</div><div class="fs-hit-nums">{cells}</div></article>'
     )
+
+
+def _circuit(view: View, hit: SearchHit) -> Html:
+    """The way to what the hit does to what the model says next, and to the tokens that drive it."""
+    if len(view.text) > SCANNED:
+        return Html("")
+    there = circuit_view.of_feature(hit.key, view.text, hit.position)
+    about = "What it does to the output, and which tokens drive it"
+    return Html(f'<a class="fs-quiet" href="{esc(there)}" data-tip="{about}" aria-label="{about}">⎇</a>')
 
 
 def _scan(view: View, hit: SearchHit, text: Sequence[Token]) -> Html:

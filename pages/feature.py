@@ -73,5 +73,5 @@ else:
     with test_box:  # last, since it may have to wait for the model
         testing.box(record, controls.test_texts(), controls.kept())
         if "weights" in record.source.has:
-            st.html(scan_panels.way_in(record))
+            st.html(scan_panels.way_in(record, *controls.test_texts()[:1]))
     lists.feature(key, row, held, below, links.feature(key, *controls.test_texts()))

@@ -78,6 +78,7 @@ def features(record: FeaturesRecord) -> Json:
         "errors": [
             source(where) | {"position": position, "effect": effect} for where, position, effect in record.errors
         ],
+        "later": [source(one) for one in record.later],
         "leftOut": [source(one.key) | {"why": one.why} for one in record.left_out],
     }
 

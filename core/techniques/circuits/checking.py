@@ -46,10 +46,10 @@ def checked_end(model: LoadedModel) -> End:
 
 @computing
 def next_logits(model: LoadedModel, end: End, ids: Int[Tensor, " pos"]) -> Float32[np.ndarray, " d_vocab"]:
-    """Of the token after the text; use it under the model's lock."""
+    """Of the token after the text, before a softcap; use it under the model's lock."""
     hook = f"blocks.{model.manifest.record.layers - 1}.hook_resid_post"
     x = plain_of(model).runner(model, [hook]).until(ids[None], {}, hook)
-    found: Float32[np.ndarray, " d_vocab"] = end(tokens_of(x, 1, len(ids)))[0, -1].cpu().numpy()
+    found: Float32[np.ndarray, " d_vocab"] = end.uncapped(tokens_of(x, 1, len(ids)))[0, -1].cpu().numpy()
     return found
 
 

@@ -127,11 +127,11 @@ class Circuits:
         if not 1 <= top <= MOST or not 0 <= ablate <= ABLATED:
             raise BadInput(f"top is 1 to {MOST:,}, and ablate 0 to {ABLATED}.")
         with self._at(ask, tell) as at:
-            parts, lost = self._parts(at)
+            parts, later, lost = self._parts(at)
             sources = {key: self._bench.source(key) for key in parts}
             hooks = {key: self._bench._source_slot(one).get().source.hook_out for key, one in sources.items()}
             record = shaping.features(ask, at.target, parts, hooks, top, self._known)
-            record = replace(record, left_out=lost)
+            record = replace(record, later=later, left_out=lost)
             if ablate:
                 some = record.nodes[:ablate]
                 measured = self._ablated(at, [(node.key, node.position) for node in some])
@@ -159,9 +159,9 @@ class Circuits:
             if wrong := [position for _, position in found if not 0 <= position < len(at.ids)]:
                 last = len(at.ids) - 1
                 raise BadInput(f"The target is read at token {last}, and nodes are at 0 to {last}, not at {wrong[0]}.")
-            parts, lost = self._parts(at)
-            if lost:
-                raise BadInput(lost[0].why)
+            parts, later, _ = self._parts(at)
+            if later:
+                raise BadInput(f"{later[0]} writes where the target is read, or after it: it cannot have caused it.")
             made = shaping.nodes(parts, found, self._known)
             return Records(
                 replace(node, ablated=value) for node, value in zip(made, self._ablated(at, found), strict=True)
@@ -227,7 +227,8 @@ class Circuits:
         tokens = model.vocabulary.draw(ids)
         blank = Target(value=0.0, position=position, tokens=tokens, bos=model.bos is not None and ids[0] == model.bos)
         at = At(ask, model, ids, Logits(end, layers, (0,), ()), end, blank, name, lock, tell)
-        logits = self._kept(at, ("next",), lambda: _next(at))["logits"]
+        raw = self._kept(at, ("next",), lambda: _next(at))["logits"]
+        logits = raw if end.cap is None else end.cap * np.tanh(raw / end.cap)
         likeliest = next_tokens(logits, np.argsort(-logits, kind="stable")[:LIKELIEST].tolist(), model.vocabulary)
         if ask.feature is not None:
             if ask.feature.model_id != ask.model_id:
@@ -240,7 +241,11 @@ class Circuits:
             if not chosen[0]:
                 chosen = ([likeliest[0].token.id], [likeliest[1].token.id])
             at.aim = Logits(end, layers, tuple(chosen[0]), tuple(chosen[1]))
-        measured = self._kept(at, ("value", at.aim.mark), lambda: _value(at))
+        if ask.feature is not None:
+            measured = self._kept(at, ("value", at.aim.mark), lambda: _value(at))
+        else:
+            side = [raw[part].astype(np.float64).mean() if part else 0.0 for part in chosen]
+            measured = {"value": np.array(side[0] - side[1])}
         target, against = (next_tokens(logits, ids, model.vocabulary) for ids in chosen)
         at.target = replace(
             blank, value=float(measured["value"]), target=target, against=against, likeliest=likeliest,
@@ -314,8 +319,8 @@ class Circuits:
 
     # -- features ------------------------------------------------------------------------------------------------------
 
-    def _parts(self, at: At) -> tuple[dict[SourceKey, Found], tuple[LeftOut, ...]]:
-        """Of each source its decomposition, and the sources that have none, with the reason."""
+    def _parts(self, at: At) -> tuple[dict[SourceKey, Found], tuple[SourceKey, ...], tuple[LeftOut, ...]]:
+        """(each source's decomposition, sources that come after the target, those that cannot be read)."""
         from core.techniques.circuits.features import Found
 
         sources, lost = self._chosen(at.ask), []
@@ -339,11 +344,8 @@ class Circuits:
                 found[source.key] = Found(**held)
         if missing:
             found |= self._made(at, missing)
-        lost += [
-            LeftOut(key=one.key, why=f"{one.key} writes where the target is read, or later: it cannot have caused it.")
-            for one in missing if one.key not in found
-        ]  # fmt: skip
-        return {one.key: found[one.key] for one in sources if one.key in found}, tuple(lost)
+        later = tuple(one.key for one in missing if one.key not in found)
+        return {one.key: found[one.key] for one in sources if one.key in found}, later, tuple(lost)
 
     def _part_name(self, at: At, source: SourceRecord) -> str:
         dictionary = self._bench._source_slot(source).get().source

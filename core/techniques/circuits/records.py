@@ -224,7 +224,10 @@ class FeaturesRecord(Shown):
     """Nodes in all."""
     errors: tuple[tuple[SourceKey, int, float], ...] = ()
     """(source, position, effect) of the largest error nodes."""
+    later: tuple[SourceKey, ...] = ()
+    """Sources that write where the target is read, or after it: they cannot have caused it."""
     left_out: tuple[LeftOut, ...] = ()
+    """Sources that could not be read, and why."""
 
     def __repr__(self) -> str:
         return f"FeaturesRecord({len(self.nodes)} of {self.active} nodes, {len(self.layers)} sources)"

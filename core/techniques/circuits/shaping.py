@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -97,12 +96,12 @@ def features(
     hooks: Mapping[SourceKey, str], top: int, known: Known,
 ) -> FeaturesRecord:  # fmt: skip
     """The nodes of largest effect over all sources, and each source's sums."""
-    ranked = heapq.nlargest(
-        top,
-        ((abs(float(found.effects[n])), -order, -n, key) for order, (key, found) in enumerate(parts.items())
-         for n in range(min(top, len(found.effects)))),
-    )  # fmt: skip
-    chosen = [(key, -n) for *_, n, key in ranked]
+    each = list(parts)
+    sizes = [np.abs(found.effects[:top]) for found in parts.values()]  # each source's are in order
+    owners = np.repeat(np.arange(len(each)), [len(size) for size in sizes])
+    places = np.concatenate([np.arange(len(size)) for size in sizes]) if sizes else owners
+    ranked = np.argsort(-np.concatenate(sizes), kind="stable")[:top] if sizes else owners
+    chosen = [(each[owner], place) for owner, place in zip(owners[ranked], places[ranked].tolist(), strict=True)]
     errors = [
         (key, at, float(value)) for key, found in parts.items() for at, value in enumerate(found.errors.tolist())
     ]
@@ -145,14 +144,13 @@ def _nodes(
     parts: Mapping[SourceKey, Found], chosen: Sequence[tuple[SourceKey, int]], known: Known
 ) -> tuple[Node, ...]:
     """Nodes by (source, place in its arrays), in the order in which they are given."""
-    about: dict[tuple[SourceKey, int], tuple[str, float | None]] = {}
-    for key in parts:
-        own = [n for source, n in chosen if source == key]
-        indices = parts[key].features[own].tolist() if own else []
-        about |= {(key, n): said for n, said in zip(own, known(key, indices), strict=True)} if own else {}
+    own: dict[SourceKey, list[int]] = {}
+    for key, n in chosen:
+        own.setdefault(key, []).append(n)
+    said = {key: iter(known(key, parts[key].features[rows].tolist())) for key, rows in own.items()}
     made = []
     for key, n in chosen:
-        found, (label, density) = parts[key], about[key, n]
+        found, (label, density) = parts[key], next(said[key])
         direct = float(found.direct[n])
         made.append(
             Node(

@@ -132,7 +132,8 @@ def _features(record: FeaturesRecord) -> str:
         (one.key.source_id, one.active, one.features, one.error, one.bias, one.sum, one.total) for one in record.layers
     ]
     checked = table(("source", "active", "features", "error", "bias", "sum", "x · dL/dx"), sums)
-    left = [f"left out: {one.why}" for one in record.left_out]
+    left = [f"{one} writes where the target is read, or after it" for one in record.later]
+    left += [f"left out: {one.why}" for one in record.left_out]
     return "\n".join([table(head, rows), "", checked, *left])
 
 
