@@ -27,6 +27,7 @@ from core.techniques.circuits.records import (
 
 WAIT = 120.0
 """Seconds that a page waits for what it adds to a table that is there."""
+LATE = "It takes long: reload this page in a moment."
 
 
 def view() -> View | None:
@@ -94,8 +95,7 @@ def _placed(asked: View, last: int) -> View:
         return asked
     key = asked.node[0]
     job = resources.tests(str(key), (asked.text,), _stamp(asked.model_id))
-    job.wait(WAIT)
-    found = job.outcome()
+    found = job.outcome() if job.wait(WAIT) else LATE
     values = [] if isinstance(found, str) else [abs(value) for value in found[0][0].values[: last + 1]]
     if not any(values):
         why = found if isinstance(found, str) else f"{key} is active on no token of this prompt."
@@ -113,17 +113,15 @@ def _features(asked: View, record: FeaturesRecord, place: Place) -> None:
         job = resources.circuit("ablate", asked.ask(), wanted, _stamp(asked.model_id))
         if not job.wait(searching.AT_ONCE):
             place.html(circuit_panels.features(asked, record, shown, {}, ""))
-            job.wait(WAIT)
-        nodes = job.outcome()  # where it fails the column stays empty: the estimates are there
-        if not isinstance(nodes, str):
+        nodes = job.outcome() if job.wait(WAIT) else LATE
+        if not isinstance(nodes, str):  # where it fails the column stays empty: the estimates are there
             measured = {(node.key, node.position): node.ablated for node in nodes}
     below = ""
     if asked.node is not None:
         drivers = _begin("drivers", asked.node_ask())
         if not drivers.wait(searching.AT_ONCE):
             place.html(circuit_panels.features(asked, record, shown, measured, circuit_panels.reading()))
-            drivers.wait(WAIT)
-        found: DriversRecord | str = drivers.outcome()
+        found: DriversRecord | str = drivers.outcome() if drivers.wait(WAIT) else LATE
         below = circuit_panels.node(found)
     place.html(circuit_panels.features(asked, record, shown, measured, below))
 

@@ -37,6 +37,8 @@ LEAD = (
 )
 PARTS, HEADS = 14, 4
 """Components and heads that are shown."""
+NODE = "fs-node"
+"""Where the chosen node is on the page."""
 COLUMNS = 24
 """Tokens of the lens: the last ones."""
 NAMES = {
@@ -155,6 +157,10 @@ def target(view: View, found: Target, whole: Sequence[Token]) -> Html:
     back = ""
     if found.feature is not None or view.position is not None:
         back = pill(view.to(feature=None, position=None), "Back to the next token", on=False)
+    if view.node is not None:  # far below on the page
+        name = f"{view.node[0].source_id}/{view.node[0].index}"
+        way = f'<a class="fs-pill" href="{esc(view.to())}#{NODE}">What {esc(name)} does here ↓</a>'
+        back = f"{back} {way}"
     after = join(_next(view, one) for one in found.likeliest)
     return card(
         f'{_prompt(view, whole, found.position)}<p class="fs-aim-line">What is explained: {what} = {value} {back}</p>'
@@ -349,9 +355,9 @@ def features(
     for one in shown:
         rows += _row(view, record, one, measured.get((one.key, one.position)), reach)
         if below and view.node == (one.key, one.position):
-            rows, there = f'{rows}<tr class="on fs-below"><td colspan="8">{below}</td></tr>', True
+            rows, there = f'{rows}<tr class="on fs-below" id="{NODE}"><td colspan="8">{below}</td></tr>', True
     if below and not there:  # chosen by a link, and not among the first
-        tools = Html(f'{tools}<div class="fs-below">{below}</div>')
+        tools = Html(f'{tools}<div class="fs-below" id="{NODE}">{below}</div>')
     columns = (
         ("feature", "feature"), ("at", ""), ("activation", "activation"), ("effect", "activation × gradient"),
         ("measured", "ablation effect"), ("direct", "direct effect"), ("writes", "written norm"), ("", ""),

@@ -19,8 +19,8 @@ Order = Literal["effect", "direct", "norm"]
 """Of the features: by activation × gradient, by the direct effect, by what they write."""
 ROWS, MORE = 25, 100
 """Features that are listed."""
-ABLATED = 12
-"""Of them so many are measured too."""
+ABLATED = 64
+"""Of them so many are measured too, which is what one request may have."""
 LARGEST = 2000
 """Nodes that the page is given to sort."""
 

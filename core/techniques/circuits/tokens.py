@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def usual(data: SourceData) -> tuple[int, ...]:
 
 
 def next_tokens(
-    logits: NDArray[np.float32], chosen: Sequence[int], vocabulary: Vocabulary
+    logits: NDArray[np.floating[Any]], chosen: Sequence[int], vocabulary: Vocabulary
 ) -> tuple[NextToken, ...]:
     """Some tokens with what the model thinks of each, by the logits of all."""
     x = logits.astype(np.float64)
