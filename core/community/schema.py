@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +32,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 VERSION = 6
@@ -374,24 +376,38 @@ def make(engine: Engine) -> None:
         if db.scalar(text("PRAGMA user_version")) == VERSION:
             return
         for name in GONE:
-            db.execute(text(f"DROP INDEX IF EXISTS {name}"))
-        for table in METADATA.sorted_tables:
-            db.execute(CreateTable(table, if_not_exists=True))
+            db.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
+        for table, made, indexes in _written():
+            db.exec_driver_sql(made)
             _widen(db, table)
-            for index in table.indexes:
-                db.execute(CreateIndex(index, if_not_exists=True))
+            for index in indexes:
+                db.exec_driver_sql(index)
         for name, query in VIEWS.items():
-            db.execute(text(f"DROP VIEW IF EXISTS {name}"))
-            db.execute(text(f"CREATE VIEW IF NOT EXISTS {name} AS {query}"))
+            db.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+            db.exec_driver_sql(f"CREATE VIEW IF NOT EXISTS {name} AS {query}")
         for name, what in TRIGGERS.items():
-            db.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
+            db.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
             db.exec_driver_sql(f"CREATE TRIGGER IF NOT EXISTS {name} {what}")
-        db.execute(text(f"PRAGMA user_version = {VERSION}"))
+        db.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+@cache
+def _written() -> list[tuple[Table, str, list[str]]]:
+    """Each table with the words that make it, and its indexes: put together once in a process."""
+    dialect = sqlite.dialect()
+    return [
+        (
+            table,
+            str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)),
+            [str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)) for index in table.indexes],
+        )
+        for table in METADATA.sorted_tables
+    ]
 
 
 def _widen(db: Connection, table: Table) -> None:
     """The columns that a table of before lacks; SQLite adds those that may be empty and nothing else."""
-    there = {row["name"] for row in db.execute(text(f"PRAGMA table_xinfo({table.name})")).mappings()}
+    there = {row["name"] for row in db.exec_driver_sql(f"PRAGMA table_xinfo({table.name})").mappings()}
     for column in table.columns:
         if column.name not in there:
             refers = "".join(f" REFERENCES {key.column.table.name}" for key in column.foreign_keys)

@@ -1,7 +1,7 @@
 """Which files of this repository a Space needs, and which of the pinned packages they import.
 
 Read from the source text, so that an import inside a function counts too and nothing is imported to find out. Costs
-parsing some hundred files.
+parsing some hundred files, each once in a process while it stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -60,15 +61,22 @@ def whole(root: Path) -> dict[str, Path]:
     return {name: root / name for name in sorted(names)}
 
 
-def imports(path: Path) -> set[str]:
+def imports(path: Path) -> frozenset[str]:
     """Every name that a module imports, in full and as deep as it says."""
-    names = set()
+    looks = path.stat()
+    return _imports(path, looks.st_mtime_ns, looks.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _imports(path: Path, changed: int, size: int) -> frozenset[str]:
+    """Of the file as it was then."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def _files(module: str, root: Path) -> Iterator[str]:
