@@ -1,4 +1,4 @@
-"""Adding sources: look at a place, try what is there, build it in the background, look after it. Ours.
+"""Adding sources: look at a place, try what is there, build or import it in the background, look after it. Ours.
 
 The same jobs as the page's, so that one begun here is seen there. Who may is said by `core.bring.allowed`; every route
 asks it, since a job shows paths of the server. Nothing here waits for work: a step is put into a queue.
@@ -82,12 +82,18 @@ class OfPlan(BaseModel):
     bos: Annotated[bool | None, Field(description="true: begin with BOS although it says otherwise")] = None
     store: Annotated[bool, Field(description="keep every activation")] = True
     texts: OfTexts = OfTexts()
+    as_: Annotated[
+        Unicode, Field(alias="as", max_length=192, description="of an export: its name here, a model or model/source")
+    ] = ""
+    only: Annotated[list[Unicode], Field(max_length=1000, description="of an export's sources; all without any")] = []
+    leaveOut: Annotated[bool, Field(description="of an export: leave out and name lines that cannot be read")] = False
 
     def plan(self) -> Plan:
         """As the workbench names it."""
         return Plan(
             source_id=self.sourceId, model=self.model, prompts=self.prompts, context=self.context, hook=self.hook,
-            bos=self.bos, store=self.store, texts=Texts(**self.texts.model_dump()),
+            bos=self.bos, store=self.store, texts=Texts(**self.texts.model_dump()), as_=self.as_,
+            only=tuple(self.only), leave_out=self.leaveOut,
         )  # fmt: skip
 
 
@@ -152,6 +158,12 @@ def check(workbench: Bench, by: By, body: Which) -> Json:
 def build(workbench: Bench, by: By, body: Which) -> Json:
     """In the background, after what is before it in the queue; then the source is in the catalog."""
     return Json(shape.record(workbench.bring.go(body.id, "build")))
+
+
+@router.post("/import", summary="Import an export", response_model=None)
+def import_(workbench: Bench, by: By, body: Which) -> Json:
+    """In the background; every line is checked, and nothing appears before all is right. `imported` says what came."""
+    return Json(shape.record(workbench.bring.go(body.id, "import")))
 
 
 @router.post("/resume", summary="Go on with a job", response_model=None)

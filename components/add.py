@@ -13,7 +13,7 @@ import streamlit as st
 
 from components import add_forms, add_panels, controls, links, people, resources
 from components.markup import note
-from core.bring.records import AT_WORK, JobRecord, State
+from core.bring.records import AT_WORK, JobRecord, State, Step
 from core.errors import WorkbenchError
 
 EVERY = 1.0
@@ -21,6 +21,7 @@ EVERY = 1.0
 ACTIONS: dict[State, Sequence[tuple[str, str]]] = {
     "found": (("check", "Try it on a few prompts"), ("build", "Build it without"), ("forget", "Remove")),
     "checked": (("build", "Build it"), ("check", "Try it again"), ("forget", "Remove")),
+    "importing": (("pause", "Pause"), ("cancel", "Cancel")),
     "failed": (("resume", "Try again"), ("forget", "Remove")),
     "waiting": (("pause", "Pause"), ("cancel", "Cancel")),
     "checking": (("cancel", "Cancel"),),
@@ -31,6 +32,11 @@ ACTIONS: dict[State, Sequence[tuple[str, str]]] = {
     "done": (("forget", "Remove from the list"),),
 }
 """What can be done with a job, the likeliest first; what it is called."""
+OF_EXPORT: dict[State, Sequence[tuple[str, str]]] = {
+    "found": (("import", "Import it"), ("forget", "Remove")),
+    "cancelled": (("import", "Import it"), ("forget", "Remove")),
+}
+"""The same of an export, where it differs."""
 NO_FIRST = frozenset({"forget", "cancel", "pause"})
 """What is never the button that stands out."""
 
@@ -75,6 +81,9 @@ def _one(job: JobRecord) -> None:
         _moving(job)
         _ways(job)
         st.html(add_panels.found(job.look, asked=not job.config))
+        if job.look.export is not None:
+            _exported(job)
+            return
         if job.state not in AT_WORK and job.state != "done":
             add_forms.plan(job, lambda plan: _do(lambda: bring().change(job.id, plan)))
         if job.config:
@@ -85,6 +94,15 @@ def _one(job: JobRecord) -> None:
                 help="What `python -m core build` takes, for another machine or another day",
             )  # fmt: skip
         controls.draw(add_panels.log(bring().log(job.id)))
+
+
+def _exported(job: JobRecord) -> None:
+    """What an import came to, how it is to be done, and what its process wrote."""
+    if job.state not in AT_WORK and job.state != "done":
+        add_forms.importing(job, lambda plan: _do(lambda: bring().change(job.id, plan)))
+    if job.config:
+        st.html(add_panels.command(job))
+    controls.draw(add_panels.log(bring().log(job.id)))
 
 
 def _moving(job: JobRecord) -> None:
@@ -109,10 +127,12 @@ def _look(id: str, seen: State) -> None:
 def _ways(job: JobRecord) -> None:
     """Buttons for what can be done with it."""
     some = ACTIONS.get(job.state, ())
+    if job.look.export is not None:
+        some = OF_EXPORT.get(job.state, some)
     with st.container(key="fs-add-ways", horizontal=True, gap="small"):
         for n, (what, label) in enumerate(some):
             kind = "primary" if not n and what not in NO_FIRST else "secondary"
-            off = what in ("check", "build", "resume") and not job.config
+            off = what in ("check", "build", "import", "resume") and not job.config
             if st.button(label, key=f"add-{what}", type=kind, disabled=off):
                 _act(job.id, what)
 
@@ -123,8 +143,9 @@ def _act(id: str, what: str) -> None:
         if _done(lambda: door.forget(id)):
             st.query_params.clear()
             st.rerun()
-    elif what in ("check", "build"):
-        _do(lambda: door.go(id, "check" if what == "check" else "build"))
+    elif what in ("check", "build", "import"):
+        step: Step = "import" if what == "import" else "check" if what == "check" else "build"
+        _do(lambda: door.go(id, step))
     else:
         _do(lambda: {"resume": door.resume, "pause": door.pause, "cancel": door.cancel}[what](id))
 

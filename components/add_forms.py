@@ -1,4 +1,4 @@
-"""The forms of adding a source: where it is, and how it is to be built. What they find goes to the page."""
+"""The forms of adding a source: where it is, how it is to be built or imported. What they find goes to the page."""
 
 from __future__ import annotations
 
@@ -102,10 +102,13 @@ def _folder() -> Place | None:
     roots = " or ".join(map(str, bring.allowed.roots()))
     there = list(bring.allowed.folders())
     path = st.selectbox(
-        "Folder", there, index=None, key="add-folder", accept_new_options=True,
+        "Folder or archive", there, index=None, key="add-folder", accept_new_options=True,
         placeholder="Choose one, or type its path" if there else "Type its path",
     )  # fmt: skip
-    st.html(f'<p class="fs-soft fs-small">Taken from below {esc(roots)}.</p>')
+    st.html(
+        '<p class="fs-soft fs-small">An SAE’s folder; or an export of Neuronpedia’s, SAEDashboard’s or our own, as a '
+        f"folder, .zip or .tar.gz. Taken from below {esc(roots)}.</p>"
+    )
     return Place(where="folder", path=path) if path else None
 
 
@@ -113,12 +116,15 @@ def _upload() -> Callable[[], Place] | None:
     kinds = ["An archive", "A folder"]
     kind = st.radio("What", kinds, horizontal=True, key="add-upload-kind", label_visibility="collapsed")
     if kind == "An archive":
-        one = st.file_uploader("Archive of its folder", type=ARCHIVES, key="add-archive", max_upload_size=UPLOAD_MB)
+        one = st.file_uploader(
+            "Archive of an SAE’s folder, or of an export", type=ARCHIVES, key="add-archive", max_upload_size=UPLOAD_MB
+        )
         given: list[Any] = [one] if one is not None else []
     else:
         given = list(
             st.file_uploader(
-                "Its folder", accept_multiple_files="directory", key="add-directory", max_upload_size=UPLOAD_MB
+                "An SAE’s folder, or an export’s", accept_multiple_files="directory", key="add-directory",
+                max_upload_size=UPLOAD_MB,
             )
         )  # fmt: skip
     if not given:
@@ -128,6 +134,33 @@ def _upload() -> Callable[[], Place] | None:
         return Place(where="upload", path=resources.workbench().bring.uploads.keep([(f.name, f) for f in given]))
 
     return keep
+
+
+# -- how it is imported ------------------------------------------------------------------------------------------------
+
+
+def importing(job: JobRecord, change: Callable[[Plan], None]) -> None:
+    """How an export is to be imported, to be changed; open where something is missing."""
+    old, found = job.plan, job.look.export
+    assert found is not None
+    with st.expander(add_panels.import_planned(job), expanded=not job.config or job.state == "failed"):
+        name = f"add-{job.id}"
+        as_ = st.text_input(
+            "What it is called here", old.as_, key=f"{name}-as", max_chars=192,
+            placeholder="as the export says" if found.named else "model/source",
+            help="A model’s id, or model/source where it is one source. Leave it empty to keep the export’s names.",
+        )  # fmt: skip
+        only: list[str] = []
+        if len(found.sources) > 1:
+            only = st.multiselect(
+                "Sources", found.sources, list(old.only), key=f"{name}-only", placeholder="all of them"
+            )
+        leave = st.checkbox(
+            "Leave out lines that cannot be read, and say which", old.leave_out, key=f"{name}-leave",
+            help="Otherwise one such line refuses the import, and nothing of it appears.",
+        )  # fmt: skip
+        if st.button("Take this", key=f"{name}-take", type="primary" if not job.config else "secondary"):
+            change(replace(old, as_=as_, only=tuple(only), leave_out=leave))
 
 
 # -- how it is built ---------------------------------------------------------------------------------------------------

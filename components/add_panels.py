@@ -9,12 +9,13 @@ from components.feature_panels import word
 from components.markup import Html, card, esc, join, link, note, number
 from components.server_panels import duration
 from components.suite_panels import at_work
-from core.bring.records import JobRecord, Look, ModelFound, Progress, State, Tried
+from core.bring.records import ExportFound, JobRecord, Look, ModelFound, Progress, State, Tried
 from core.records import SourceKey
 
 STATES: dict[State, tuple[str, str]] = {
     "found": ("found", ""), "waiting": ("waiting", "loading"), "checking": ("being tried", "loading"),
-    "building": ("being built", "loading"), "pausing": ("pausing…", "loading"), "paused": ("paused", ""),
+    "importing": ("being imported", "loading"), "building": ("being built", "loading"),
+    "pausing": ("pausing…", "loading"), "paused": ("paused", ""),
     "cancelling": ("cancelling…", "loading"), "cancelled": ("cancelled", ""), "interrupted": ("interrupted", "failed"),
     "failed": ("failed", "failed"), "checked": ("tried", "ready"), "done": ("built", "ready"),
 }  # fmt: skip
@@ -32,6 +33,8 @@ def refused(why: str, *, sign_in: bool) -> Html:
 
 def named(job: JobRecord) -> str:
     """What the source will be called."""
+    if job.look.export is not None:
+        return job.plan.as_ if "/" in job.plan.as_ else job.look.source_id
     return job.plan.source_id or job.look.source_id
 
 
@@ -39,22 +42,47 @@ def head(job: JobRecord) -> Html:
     """Which job it is."""
     way = f'<nav class="fs-crumbs" aria-label="Where this is">{link("/add", "Add a source")}<span>/</span>'
     return Html(
-        f'<div class="fs-head">{way}<b>{esc(named(job))}</b></nav>{state(job.state)}</div>'
+        f'<div class="fs-head">{way}<b>{esc(named(job))}</b></nav>{state(job)}</div>'
         f'<p class="fs-soft" style="margin-top:4px">{esc(job.look.place.name)}, from {FROM[job.look.place.where]}</p>'
     )
 
 
-def state(value: State) -> Html:
-    """A state with its dot."""
-    name, dot = STATES[value]
+def state(job: JobRecord) -> Html:
+    """Its state with a dot."""
+    name, dot = STATES[job.state]
+    name = "imported" if job.look.export is not None and job.state == "done" else name
     return Html(f'<span class="fs-state {dot}">{name}</span>')
 
 
 # -- what was found ----------------------------------------------------------------------------------------------------
 
 
+FORMATS = {
+    "neuronpedia": "Neuronpedia’s bulk export", "explanations": "explanations alone, for a source that is here",
+    "saedashboard": "SAEDashboard’s batches", "neuronrecord": "NeuronRecords", "parquet": "our own Parquet",
+    "delphi": "a delphi cache",
+}  # fmt: skip
+SHOWN = 12
+"""Sources of an export that are named."""
+
+
+def exported(look: Look, export: ExportFound, *, asked: bool) -> Html:
+    """What an export has."""
+    names = join((code(name) for name in export.sources[:SHOWN]), ", ")
+    more = f" and {len(export.sources) - SHOWN:,} more" if len(export.sources) > SHOWN else ""
+    rows = [
+        (_soft("export"), esc(FORMATS.get(export.format, export.format))),
+        (_soft("sources, as it calls them"), f"{names}{more}"),
+        (_soft("files"), size(look.bytes) if look.bytes else "size not said"),
+    ]
+    missing = note("It does not say of which model and source it is: name it below.") if asked else ""
+    return Html(card(tables.facts(rows), "What it is") + (f'<div class="fs-stack">{missing}</div>' if missing else ""))
+
+
 def found(look: Look, *, asked: bool) -> Html:
     """What it is; `asked` says whether what is missing of it is still to be said."""
+    if look.export is not None:
+        return exported(look, look.export, asked=asked)
     rows = [
         (word("kind"), esc(f"{look.kind}, {look.architecture}")),
         (word("hook", "hook point"), code(look.hook) + (f" → {code(look.hook_out)}" if look.hook_out else "")),
@@ -132,23 +160,47 @@ def standing(job: JobRecord) -> Html:
     if job.state == "waiting":
         before = f"{job.before:,} before it" if job.before else "it is next"
         parts.append(at_work(f"Waiting: {before}…", None))
-    elif job.state in ("checking", "building"):
+    elif job.state in ("checking", "building", "importing"):
         parts.append(at_work(progress(job.progress), job.progress.part if job.progress else None))
     elif job.state in ("pausing", "cancelling"):
         parts.append(at_work("Ending what is at work; what is finished is kept…", None))
     elif job.state == "failed":
-        parts.append(note(job.message or "It failed."))
+        parts.append(_failed(job))
     elif job.state == "interrupted":
         parts.append(note("Its process is gone: killed, or the machine stopped. Resume it; it goes on from there."))
     elif job.state == "paused":
         parts.append(note("Paused. What is finished is kept, and Resume goes on from there.", warn=False))
     elif job.state == "cancelled":
-        parts.append(note("Cancelled. Nothing was built of it.", warn=False))
+        parts.append(note(f"Cancelled. Nothing was {'imported' if job.look.export else 'built'} of it.", warn=False))
     elif not job.config:
-        parts.append(note("Something is still to be said, below, before it can be tried.", warn=False))
+        todo = "imported" if job.look.export else "tried"
+        parts.append(note(f"Something is still to be said, below, before it can be {todo}.", warn=False))
     if job.tried is not None and job.state != "done":
         parts.append(tried(job.tried))
     return Html(f'<div class="fs-stack">{join(parts)}</div>' if parts else "")
+
+
+def _failed(job: JobRecord) -> Html:
+    """Why; of an import line by line."""
+    if not job.findings:
+        return note(job.message or "It failed.")
+    said = (
+        "Nothing of it was imported. Mend the files and try again; or, below, have such lines left out, and see which."
+    )
+    head_ = f"{len(job.findings):,} things are wrong." if len(job.findings) > 1 else "One thing is wrong."
+    return Html(note(f"{head_} {said}") + report("What is wrong, with file and line", job.findings, shown=True))
+
+
+def report(title: str, findings: Sequence[str], *, shown: bool = False) -> Html:
+    """What an import found, a line each."""
+    if not findings:
+        return Html("")
+    rows = join(Html(f"<li>{esc(one)}</li>") for one in findings)
+    return Html(
+        f'<details class="fs-more"{" open" if shown else ""}><summary>{esc(title)}: {len(findings):,}</summary>'
+        '<ul class="fs-card fs-small" style="overflow:auto;max-height:340px;margin:6px 0 0;overflow-wrap:anywhere">'
+        f"{rows}</ul></details>"
+    )
 
 
 def progress(told: Progress | None) -> str:
@@ -191,6 +243,8 @@ def tried(one: Tried) -> Html:
 def done(job: JobRecord) -> Html:
     """The source is there: where to go."""
     keys = [SourceKey.parse(name) for name in job.sources]
+    if job.imported:
+        return _imported(job)
     ways = join(
         link(links.random_feature(key), "Open a feature", "fs-btn p")
         + link(links.source(key), f"All features of {key.source_id}", "fs-btn")
@@ -198,6 +252,56 @@ def done(job: JobRecord) -> Html:
     )
     said = f"<b>{esc(', '.join(job.sources))} is here</b>"
     return card(f'<div class="fs-empty">{said}<div class="fs-row" style="justify-content:center">{ways}</div></div>')
+
+
+def _imported(job: JobRecord) -> Html:
+    """What came, where to go, what was strange, and what needs weights."""
+    parts = []
+    for one in job.imported:
+        key = SourceKey.parse(one.key)
+        if one.format == "explanations":
+            said = f"{one.explanations:,} explanations of {one.features:,} features are attached"
+        else:
+            said = f"{one.features:,} features, {one.activations:,} activations, {one.explanations:,} explanations"
+        said += f"; {one.left_out:,} lines could not be read and were left out" if one.left_out else ""
+        ways = (
+            link(links.random_feature(key), "Open a feature", "fs-btn p")
+            + link(links.meaning(sources=key.source_id, model=key.model_id), "Find by meaning", "fs-btn")
+            + link(links.source(key), f"All features of {key.source_id}", "fs-btn")
+        )
+        lacking = ""
+        if one.needs_weights:
+            lacking = (
+                f'<p class="fs-soft fs-small" style="margin:12px 0 0">Not without its weights, which '
+                f"{code('python -m core join')} gives: {esc('; '.join(one.needs_weights))}.</p>"
+            )
+        parts.append(
+            card(
+                f'<div class="fs-empty"><b>{esc(one.key)} is here</b>{esc(said)}'
+                f'<div class="fs-row" style="justify-content:center;margin-top:12px">{ways}</div>{lacking}</div>'
+            )
+            + report("What was missing or strange", one.findings)
+        )
+    return Html(join(parts))
+
+
+def import_planned(job: JobRecord) -> str:
+    """How it is to be imported, in a line of Markdown."""
+    if not job.config:
+        return "How it is imported"
+    name = f"as {job.plan.as_}" if job.plan.as_ else "under its own names"
+    some = f", {len(job.plan.only):,} of its sources" if job.plan.only else ""
+    rest = ", without lines that cannot be read" if job.plan.leave_out else ""
+    said = f"How it is imported: {name}{some}{rest}"
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#$:~" and i > 19 else c for i, c in enumerate(said))
+
+
+def command(job: JobRecord) -> Html:
+    """The command that does the same, to read."""
+    return Html(
+        '<details class="fs-more"><summary>The command that does the same</summary>'
+        f'<pre class="fs-card fs-mono fs-small" style="overflow:auto;margin:6px 0 0">{esc(job.config)}</pre></details>'
+    )
 
 
 def planned(job: JobRecord) -> str:
@@ -245,13 +349,13 @@ def listed(jobs: Sequence[JobRecord]) -> Html:
 
 
 def _row(job: JobRecord) -> str:
-    part = job.progress.part if job.progress and job.state in ("checking", "building") else None
+    part = job.progress.part if job.progress and job.state in ("checking", "building", "importing") else None
     meter = f'<div class="fs-meter"><i style="width:{part * 100:.1f}%"></i></div>' if part is not None else ""
     name = link(links.page("add", ("job", job.id)), named(job), "main")
     made = esc(job.made[:16].replace("T", " "))
     return (
         f'<tr><td>{name}</td><td class="tok fs-hide-narrow">{esc(job.look.place.name)}</td>'
-        f'<td>{state(job.state)}{meter}</td><td class="fs-hide-narrow fs-soft">{made}</td></tr>'
+        f'<td>{state(job)}{meter}</td><td class="fs-hide-narrow fs-soft">{made}</td></tr>'
     )
 
 

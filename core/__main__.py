@@ -52,6 +52,7 @@ from core.records import (
 )
 from core.settings import Settings
 from core.sources import probe_verbs
+from core.techniques import dfa_verbs
 from core.techniques.circuits import verbs as circuit_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         verb("universal", universal_verbs.universal, "features that two models have in common, and what chance gives")
     )
     map_verbs.arguments(verb("map", map_verbs.map_, "features on a plane, those that are alike near each other"))
+    dfa_verbs.arguments(verb("dfa", dfa_verbs.dfa, "which tokens gave a feature on attention heads its value"))
     probe_verbs.arguments(verb("probe", probe_verbs.probe, "a direction that tells two sets of texts apart"))
     probe_verbs.directions_arguments(
         verb("directions", probe_verbs.directions, "directions that people brought; with ids, built as a source")

@@ -125,12 +125,14 @@ def commit_of(path: Path) -> str | None:
     return found if COMMIT.fullmatch(found) else None
 
 
-def newest(repository: str) -> str | None:
-    """The commit that `main` was when something of it was last fetched; None if nothing was."""
+def newest(repository: str, revision: str = "main") -> str | None:
+    """The commit that a revision was when something of it was last fetched; None if nothing was."""
+    if COMMIT.fullmatch(revision):
+        return revision
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    path = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs" / "main"
+    path = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs" / revision
     try:
         found = path.read_text(encoding="utf-8").strip()
     except OSError:

@@ -9,7 +9,7 @@ st.html(
     source_panels.title(
         "Add a source",
         "An SAE or transcoder of yours or of anybody’s: see what it is, try it on a few prompts, build it in the "
-        "background. The page may be closed meanwhile.",
+        "background; or an export of dashboards, to be imported. The page may be closed meanwhile.",
     )
 )
 add.page()

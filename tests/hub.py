@@ -36,6 +36,8 @@ class Hub:
         """Files, as org/name/path, that take so many seconds."""
         self.ranges: list[tuple[str, str]] = []
         """(file, range) of the requests that asked for a part."""
+        self.older: dict[tuple[str, str], dict[str, bytes]] = {}
+        """What repositories were at commits before, by (name, commit): see `remember`."""
         self.asked: list[str] = []
         """Paths in the order of the requests."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -68,6 +70,12 @@ class Hub:
         for path, file in self.files(name).items():
             digest.update(path.encode() + file.read_bytes())
         return digest.hexdigest()
+
+    def remember(self, name: str) -> str:
+        """Goes on to serve a repository as it is now at its commit, whatever becomes of it; the commit."""
+        commit = self.commit(name)
+        self.older[name, commit] = {path: file.read_bytes() for path, file in self.files(name).items()}
+        return commit
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -129,11 +137,13 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def file(self, name: str, rest: str, *, body: bool) -> None:
             revision, path = rest.split("/", 1)
             files, sha = hub.files(name), hub.commit(name)
-            if revision not in ("main", sha):
+            older = hub.older.get((name, revision))
+            if revision not in ("main", sha) and older is None:
                 return self.send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body=body)
-            if path not in files:
+            sha = sha if older is None else revision
+            if path not in (files if older is None else older):
                 return self.send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}, body=body)
-            content = files[path].read_bytes()
+            content = files[path].read_bytes() if older is None else older[path]
             mark = f'"{hashlib.sha256(content).hexdigest()}"'
             headers = {"ETag": mark, "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
             status, place = 200, f"{name}/{path}"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INCOMING = "incoming"
 SHOWN = 200
 """Folders that are offered."""
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+"""Of exports, which may lie in an allowed folder as they came."""
 DEEP = 3
 """Levels below an allowed root that are looked through for them."""
 
@@ -75,7 +77,7 @@ class Allowed:
         return [(self._settings.data / INCOMING).resolve(), *(path.resolve() for path in named)]
 
     def folder(self, name: str) -> Path:
-        """A folder of the server by its path, or by its path below an allowed one.
+        """A folder of the server, or an archive, by its path, or by its path below an allowed one.
 
         Raises:
             BadInput: it names nothing.
@@ -92,13 +94,13 @@ class Allowed:
         if not inside:
             below = " and ".join(map(str, roots))
             raise NotAllowed(f"Folders are taken from below {below}; FEATURESCOPE_INCOMING names others.")
-        found = next((path for path in inside if path.is_dir()), None)
+        found = next((path for path in inside if _is_there(path)), None)
         if found is None:
             raise NotFound(f"There is no folder {name[:200]} below {' or '.join(map(str, roots))}.")
         return found
 
     def folders(self) -> Sequence[str]:
-        """Folders that look like an SAE's, as one may name them."""
+        """Folders that look like an SAE's or an export's, and archives, as one may name them."""
         from core.sources.folders import format_of
 
         found: list[str] = []
@@ -107,14 +109,39 @@ class Allowed:
             while waiting and len(found) < SHOWN:
                 folder, depth = waiting.pop(0)
                 try:
-                    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
+                    every = sorted(p for p in folder.iterdir() if not p.is_symlink() and not p.name.startswith("."))
+                    inside = [p for p in every if p.is_dir()]
                 except OSError:
+                    continue
+                found += [str(p) for p in every if _is_archive(p)]
+                if depth and _is_export(folder):
+                    found.append(str(folder))
                     continue
                 if depth and format_of(folder) is not None:
                     found.append(str(folder))
                 if depth < DEEP:
-                    waiting += [(path, depth + 1) for path in inside if not path.name.startswith(".")]
+                    waiting += [(path, depth + 1) for path in inside]
         return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_dir() or _is_archive(path)
+    except OSError:  # a name that no file can have
+        return False
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.lower().endswith(ARCHIVES) and path.is_file()
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder is an export's, of one source or of several."""
+    return any(
+        next(folder.glob(f"{above}{one}"), None)
+        for one in ("features/batch-*.jsonl*", "explanations/batch-*.jsonl*", "features.parquet")
+        for above in ("", "*/", "*/*/", "v1/*/*/")
+    )
 
 
 def _real(path: Path) -> Path:

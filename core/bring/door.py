@@ -6,6 +6,7 @@ imports torch but a look at the registry; checks and builds run in processes of 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from core.bring import registry, worker
 from core.bring.allowed import Allowed
 from core.bring.records import AT_WORK, JobRecord, Look, Place, Plan, Step, Tried
 from core.bring.shelf import Folder, Shelf
-from core.errors import Conflict, NotAvailable, WorkbenchError
+from core.errors import BadInput, Conflict, NotAvailable, WorkbenchError
 from core.records import Records, SourceKey
 from core.store.write import check_writable
 
@@ -91,7 +92,9 @@ class Bring:
         folder = self._folder(place)
         if place.where == "upload" and folder is not None:
             place = replace(place, folder=folder.name)
-        found = look(place, folder, self.models.find)
+        found = look(place, folder, self.models.find, self._bench.exchange.survey)
+        if found.export is not None:
+            return found
         return replace(found, notes=(*found.notes, *self._short(found)))
 
     def _short(self, found: Look) -> list[str]:
@@ -112,7 +115,7 @@ class Bring:
 
     def _folder(self, place: Place) -> Path | None:
         if place.where == "upload":
-            return self.uploads.folder(place.path)
+            return self.uploads.export(place.path) or self.uploads.folder(place.path)
         return self.allowed.folder(place.path) if place.where == "folder" else None
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
@@ -158,6 +161,8 @@ class Bring:
         folder = self._idle(id, "changed")
         job = folder.record()
         plan, config = self._config(folder, job.look, plan)
+        if not config:
+            raise BadInput("Say what it is called here, as model/source: its files do not say of which model it is.")
         folder.keep(job.look, plan, job.by, config, job.made)
         folder.outdate()
         return self.job(id)
@@ -170,6 +175,10 @@ class Bring:
         folder.keep(look, plan, by, config)
 
     def _config(self, folder: Folder, look: Look, plan: Plan) -> tuple[Plan, str]:
+        if look.export is not None:
+            plan, arguments = planning.imported(plan, look.export, self._folder(look.place))
+            folder.ask(arguments)
+            return plan, shlex.join(["python", "-m", "core", "import", *arguments]) if arguments else ""
         model = planning.model_of(plan, look, self.models.find)
         taken = [s.key.source_id for s in self._bench.sources(model_id=model.id)]
         plan = planning.complete(plan, look, taken)
@@ -182,9 +191,13 @@ class Bring:
 
         Raises:
             Conflict: it is at work, or done.
+            BadInput: it is an export and is not to be imported, or the other way round.
             NotAvailable: its plan is not complete.
         """
         folder = self._idle(id, "begun")
+        exported = folder.record().look.export is not None
+        if exported != (step == "import"):
+            raise BadInput("This is an export: import it." if exported else "This is no export: try or build it.")
         if not folder.record().config:
             raise NotAvailable("Complete the plan first: its model, its hook or its texts are missing.")
         folder.want(step)
@@ -194,7 +207,7 @@ class Bring:
     def resume(self, id: str) -> JobRecord:
         """Goes on with a step that was paused or interrupted, or failed."""
         job = self.job(id)
-        return self.go(id, job.step or "check")
+        return self.go(id, job.step or ("check" if job.look.export is None else "import"))
 
     def pause(self, id: str) -> JobRecord:
         """Ends what is at work so that it can go on later; what is finished is kept."""

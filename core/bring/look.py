@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core import hub
 from core.bring import models, published, registry
-from core.bring.records import Look, ModelFound, Place, Published
+from core.bring.records import ExportFound, Look, ModelFound, Place, Published
 from core.errors import BadConfig, BadInput, NotFound
+from core.interchange.bulk.bring import Surveyed
 from core.sources.folders import EXPECTED, FILES, Format, format_of, hook_of, read_json
 
 SHOWN = 12
@@ -29,8 +30,14 @@ _LAYER = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 _SETS = (("attn", "att"), ("mlp", "mlp"), ("resid", "res"))
 
 
-def look(place: Place, folder: Path | None, find: models.Finder) -> Look:
+Surveyor = Callable[[Path], Surveyed | None]
+"""What a folder or an archive has to be imported."""
+
+
+def look(place: Place, folder: Path | None, find: models.Finder, survey: Surveyor) -> Look:
     """What is at a place; `folder` is where that is, for one of this machine; `find` finds the model of a name.
+
+    Of a folder that holds no SAE, `survey` says what it has to be imported.
 
     Raises:
         NotFound: there is nothing.
@@ -43,10 +50,10 @@ def look(place: Place, folder: Path | None, find: models.Finder) -> Look:
     if place.where == "hub":
         return _of_hub(place, find)
     assert folder is not None
-    kind = format_of(folder)
+    kind = format_of(folder) if folder.is_dir() else None
     if kind is None:
-        if any(folder.glob("features/batch-*.jsonl*")) or any(folder.glob("*/*/features/batch-*.jsonl*")):
-            raise NotFound(f"{place.path} holds an export, and no weights: python -m core import {folder}")
+        if (there := survey(folder)) is not None:
+            return of_export(place, there)
         near = ", ".join(sorted({p.parent.relative_to(folder).as_posix() for p in folder.glob("*/cfg.json")})[:SHOWN])
         raise NotFound(
             f"{place.path} is no folder of an SAE: it has no {EXPECTED}." + (f" Inside it: {near}." if near else "")
@@ -57,6 +64,15 @@ def look(place: Place, folder: Path | None, find: models.Finder) -> Look:
     return replace(
         found, bytes=sum(path.stat().st_size for path in files), published=published.of_folder(folder), here=True
     )
+
+
+def of_export(place: Place, found: Surveyed) -> Look:
+    """An export, as what was found of it says."""
+    return Look(
+        place=place, kind="export", architecture=found.format, hook="", layer=0, width=0, d_in=0, bytes=found.bytes,
+        source_id=found.sources[0].rpartition("/")[2] if len(found.sources) == 1 else f"{len(found.sources)} sources",
+        export=ExportFound(format=found.format, sources=found.sources, named=found.named),
+    )  # fmt: skip
 
 
 # -- a folder ----------------------------------------------------------------------------------------------------------
@@ -210,20 +226,23 @@ def _of_registry(place: Place, find: models.Finder) -> Look:
     named = str(entry.get("neuronpedia") or "")
     made = _look(place, said, find, place.release)
     own = named.split("/", 1)[1] if "/" in named else ""
+    commit, size = _now(repository, str(entry.get("path", "")))
     return replace(
-        made, bytes=_bytes(repository, str(entry.get("path", ""))), here=False, source_id=own or made.source_id,
+        made, place=replace(place, revision=commit), bytes=size, here=False, source_id=own or made.source_id,
         published=published.of_registry(place.release, place.sae_id),
     )  # fmt: skip
 
 
-def _bytes(repository: str, path: str) -> int | None:
+def _now(repository: str, path: str) -> tuple[str, int | None]:
+    """(the commit that a repository stands at, so that it is built at that one; the size of an SAE's files in it)."""
     from huggingface_hub import HfApi
 
     try:
-        files = HfApi().model_info(repository, files_metadata=True, timeout=10).siblings or []
-    except Exception:  # its size is only good to know
-        return None
-    return hub.size(files, lambda one: one.rfilename == path or one.rfilename.startswith(f"{path}/"))
+        info = HfApi().model_info(repository, files_metadata=True, timeout=10)
+    except Exception:  # both are only good to know
+        return "", None
+    files = [one for one in info.siblings or [] if (one.rfilename + "/").startswith(f"{path}/")]
+    return str(info.sha or ""), hub.size(files)
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------

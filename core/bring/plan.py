@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from core.bring import models
-from core.bring.records import Look, ModelFound, Plan, Texts
+from core.bring.records import ExportFound, Look, ModelFound, Plan, Texts
 from core.build.config import read_config
 from core.errors import BadConfig, BadInput
 from core.records import SourceKey
@@ -43,6 +43,28 @@ def complete(plan: Plan, look: Look, taken: Iterable[str]) -> Plan:
     if not (look.hook or plan.hook.strip()):
         raise BadInput("Name the hook at which it belongs, such as blocks.8.hook_resid_pre: its files do not say.")
     return replace(plan, source_id=source_id, context=context, hook=plan.hook.strip(), model=plan.model.strip())
+
+
+def imported(plan: Plan, export: ExportFound, place: Path | None) -> tuple[Plan, list[str]]:
+    """The plan of an import, and what its command is told; that is empty while the export is still to be named.
+
+    Raises `BadInput` for a name that is none, or a source that the export does not have.
+    """
+    as_, only = plan.as_.strip(), tuple(one for one in plan.only if one in export.sources)
+    if len(only) < len(plan.only):
+        raise BadInput(f"The export has {', '.join(export.sources[:20])}; choose among these.")
+    chosen = only or export.sources
+    if "/" in as_:
+        SourceKey.parse(as_)
+        if len(chosen) > 1:
+            raise BadInput(f"There are {len(chosen)} sources: name a model alone, or choose one of them.")
+    elif as_:
+        SourceKey(as_, "0-any")  # its message says what a model's id is
+    plan = replace(plan, as_=as_, only=() if len(only) == len(export.sources) else only)
+    if (not export.named and not as_) or (export.format == "delphi" and ("/" not in as_ or len(chosen) != 1)):
+        return plan, []
+    told = [str(place), *(["--as", as_] if as_ else []), *(["--leave-out"] if plan.leave_out else [])]
+    return plan, [*told, *(["--only", *plan.only] if plan.only else [])]
 
 
 def model_of(plan: Plan, look: Look, find: models.Finder) -> ModelFound:
@@ -98,7 +120,8 @@ def _sae(plan: Plan, look: Look, sae: Path | None) -> dict[str, Any]:
     if look.context is not None and plan.context > look.context:
         more["context"] = plan.context
     if place.where == "registry":
-        return {"release": place.release, "sae_id": place.sae_id, **more}
+        at = {"revision": place.revision} if place.revision else {}
+        return {"release": place.release, "sae_id": place.sae_id, **at, **more}
     if place.where == "hub":
         folder = {"folder": place.folder} if place.folder else {}
         return {"hub": place.hub, **folder, "revision": place.revision, **more}

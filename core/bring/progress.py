@@ -72,7 +72,8 @@ def written(path: Path | None, also: Tell) -> Iterator[Written]:
         one.write("stopped")
         raise
     except WorkbenchError as error:
-        one.write("failed", message=str(error))
+        findings = [str(finding) for finding in getattr(error, "findings", ())]
+        one.write("failed", message=str(error), **({"findings": findings} if findings else {}))
         raise
     except BaseException:
         one.write("failed", message=FAULT)

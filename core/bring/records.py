@@ -9,19 +9,21 @@ from core.records import Shown
 
 Where = Literal["registry", "hub", "folder", "upload"]
 """From where a source comes: SAELens's registry, a hub repository, a folder of the server, an upload."""
-Step = Literal["check", "build"]
+Step = Literal["check", "build", "import"]
 State = Literal[
-    "found", "waiting", "checking", "building", "pausing", "paused", "cancelling", "cancelled", "interrupted",
-    "failed", "checked", "done",
+    "found", "waiting", "checking", "building", "importing", "pausing", "paused", "cancelling", "cancelled",
+    "interrupted", "failed", "checked", "done",
 ]  # fmt: skip
 """Of a job; `interrupted`: its process is gone without a word, and it can go on."""
-AT_WORK: frozenset[State] = frozenset({"waiting", "checking", "building", "pausing", "cancelling"})
+AT_WORK: frozenset[State] = frozenset(
+    {"waiting", "checking", "building", "importing", "pausing", "cancelling"}
+)
 Verdict = Literal["good", "doubtful", "bad"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(Shown):
-    """Where an SAE or transcoder is; what belongs to `where` is set."""
+    """Where an SAE, a transcoder or an export is; what belongs to `where` is set."""
 
     where: Where
     release: str = ""
@@ -79,6 +81,34 @@ class ModelFound(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFound(Shown):
+    """An export at a place: dashboards, with weights or without, as `python -m core import` takes it."""
+
+    format: str
+    """`neuronpedia`, `explanations` (those alone), `saedashboard`, `neuronrecord`, `parquet` or `delphi`."""
+    sources: tuple[str, ...]
+    """What it calls them; of a delphi cache its hook points, which are no ids."""
+    named: bool = True
+    """Whether it says of which model and source it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported(Shown):
+    """One source that an import brought, or explanations that it attached."""
+
+    key: str
+    format: str
+    features: int
+    activations: int
+    explanations: int
+    left_out: int
+    """Lines that could not be read."""
+    findings: tuple[str, ...]
+    """What was missing or strange, with file and line; the first of each file's."""
+    needs_weights: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Shown):
     """What was found at a place, before any weights are read."""
 
@@ -108,6 +138,8 @@ class Look(Shown):
     """What it could be called here."""
     notes: tuple[str, ...] = ()
     """What one should know."""
+    export: ExportFound | None = None
+    """Where there are dashboards and not weights to build from; of what is above, the place and bytes count then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +170,12 @@ class Plan(Shown):
     bos: bool | None = None
     """Whether it is well to put BOS in front, where the SAE says otherwise or the model has none."""
     store: bool = True
+    as_: str = ""
+    """Of an export: what it is called here, a model or model/source; empty: as it says."""
+    only: tuple[str, ...] = ()
+    """Of an export's sources; all without any."""
+    leave_out: bool = False
+    """Of an export: whether lines that cannot be read are left out, and said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +241,11 @@ class JobRecord(Shown):
     message: str = ""
     """Why it failed."""
     config: str = ""
-    """The build's configuration, as YAML."""
+    """The build's configuration, as YAML; of an import the command that does the same."""
     tried: Tried | None = None
     sources: tuple[str, ...] = ()
     """What was built, once it is done."""
+    imported: tuple[Imported, ...] = ()
+    """What an import brought, once it is done."""
+    findings: tuple[str, ...] = ()
+    """Why an import was refused, line by line."""

@@ -5,7 +5,8 @@
     wanted.json   the step that is to be done, and since when; gone when it is done
     stop.json     that it is to end: paused or cancelled
     check.json    how far the check is, and what came of it                         (the process that does it)
-    build.json    the same of the build
+    build.json    the same of the build, or import.json of an import
+    asked.json    what an import is told
     log           what the processes wrote
     lock          held (flock) while a process is at work; the kernel lets go of it however that ends
 
@@ -22,7 +23,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,17 +32,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from core.bring.progress import STOP, read, write
-from core.bring.records import JobRecord, Look, Plan, Progress, State, Step, Tried
+from core.bring.records import Imported, JobRecord, Look, Plan, Progress, State, Step, Tried
 from core.errors import BadData, NotFound
+from core.interchange.bulk.findings import Finding
 
 FOLDER = ".jobs"
-STEPS: tuple[Step, ...] = ("check", "build")
+STEPS: tuple[Step, ...] = ("check", "build", "import")
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 STARTING = 20.0
 """Seconds that a worker may take to begin before a job that waits is said to be interrupted."""
 _LOOK, _PLAN, _TRIED = TypeAdapter(Look), TypeAdapter(Plan), TypeAdapter(Tried)
-_AT_WORK: dict[Step, State] = {"check": "checking", "build": "building"}
-_ENDED: dict[Step, State] = {"check": "checked", "build": "done"}
+_AT_WORK: dict[Step, State] = {"check": "checking", "build": "building", "import": "importing"}
+_ENDED: dict[Step, State] = {"check": "checked", "build": "done", "import": "done"}
 _STOPPING: dict[str, State] = {"pause": "pausing", "cancel": "cancelling"}
 _STOPPED: dict[str, State] = {"pause": "paused", "cancel": "cancelled"}
 
@@ -129,6 +131,15 @@ class Folder:
         self.config.write_text(config, encoding="utf-8")
         write(self.path / "job.json", {"made": made, "by": by, "look": asdict(look), "plan": asdict(plan)})
 
+    def ask(self, arguments: Sequence[str]) -> None:
+        """Keeps what an import is told on its command line."""
+        write(self.path / "asked.json", {"arguments": list(arguments)})
+
+    def arguments(self, step: Step) -> list[str]:
+        """What a step's command is told: its configuration, or the place of an import."""
+        given = read(self.path / "asked.json").get("arguments") if step == "import" else None
+        return [str(one) for one in given] if isinstance(given, list) else [str(self.config)]
+
     def outdate(self) -> None:
         """Forgets what came of steps before: the plan is another."""
         for step in STEPS:
@@ -158,6 +169,8 @@ class Folder:
                 message=str(told.get("message", "")) if state == "failed" else "",
                 config=self.config.read_text(encoding="utf-8"), tried=tried,
                 sources=tuple(map(str, told.get("answer", {}).get("built", ()))) if state == "done" else (),
+                imported=tuple(map(_imported, told.get("answer", {}).get("sources", ()))) if state == "done" else (),
+                findings=tuple(map(str, told.get("findings") or ())) if state == "failed" else (),
             )  # fmt: skip
         except (OSError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise BadData(f"The job {self.id} is damaged: {error}. Remove {self.path}.") from error
@@ -282,6 +295,16 @@ def _held(lock: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _imported(told: dict[str, Any]) -> Imported:
+    """A source that an import says it brought."""
+    findings = (str(Finding(one["file"], one["line"], one["problem"])) for one in told["findings"])
+    return Imported(
+        key=f"{told['modelId']}/{told['sourceId']}", format=told["format"], features=told["features"],
+        activations=told["activations"], explanations=told["explanations"], left_out=told["leftOut"],
+        findings=tuple(findings), needs_weights=tuple(told["needsWeights"]),
+    )  # fmt: skip
 
 
 def _progress(step: Step, told: dict[str, Any]) -> Progress:

@@ -1,8 +1,9 @@
-"""What people upload: an SAE's folder, as files or as an archive, and texts. Kept in `<data root>/.uploads/<hash>/`.
+"""What people upload: an SAE's folder or an export, as files or as an archive, and texts.
 
-Nothing of an archive is believed: names that lead elsewhere, links and devices refuse the whole, bytes are counted as
-they come out and not as they are announced, and what no SAE needs is left inside. The hash is that of the content, so
-that the same upload twice is one folder. Cost: a copy on disk and a hash over it.
+Kept in `<data root>/.uploads/<hash>/`. Nothing of an archive is believed: names that lead elsewhere, links and devices
+refuse the whole, bytes are counted as they come out and not as they are announced, and what no SAE needs is left
+inside. An archive of an export stays one: its import reads it with the same distrust (`core.interchange.bulk.places`).
+The hash is that of the content, so that the same upload twice is one folder. Cost: a copy on disk and a hash over it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ SMALL = 2**24
 BLOCK = 2**20
 KEPT = re.compile(r"[\w.,=@+ -]+\.(?:json|safetensors|pt|txt|md|yaml)", re.ASCII)
 """Files that are taken: an SAE's own, and what is said of it."""
+EXPORTED = re.compile(
+    r"(?:.*/)?(?:batch-\d+\.jsonl?(?:\.gz)?|features\.parquet|\d+_\d+\.safetensors|\d+/\d+\.json)"
+)
+"""Files by which an export is known: Neuronpedia's, SAEDashboard's, our Parquet, delphi's, NeuronRecords."""
+KEPT_EXPORTED = re.compile(r"[\w.,=@+ -]+\.(?:jsonl?(?:\.gz)?|parquet|arrow|npy|safetensors|db|txt|md|yaml)", re.ASCII)
+ROWS = 20_000
+"""Files of an uploaded export."""
+_ENDINGS = (".zip", ".tar.gz", ".tgz", ".tar")
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -54,6 +63,11 @@ class Uploads:
             raise NotFound(f"There is no upload “{name[:40]}” here any more: upload it again.")
         return _within(path)
 
+    def export(self, name: str) -> Path | None:
+        """The archive or folder of an uploaded export; None where the upload is an SAE. Raises `NotFound`."""
+        found = sorted((self._place(name) / "export").glob("*"))
+        return found[0].resolve() if found else None
+
     def text(self, name: str) -> Path:
         """The file of an uploaded text; raises `NotFound`."""
         found = sorted(self._place(name).glob("*.txt"))
@@ -69,7 +83,7 @@ class Uploads:
     # -- keeping -------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[tuple[str, IO[bytes]]]) -> str:
-        """Keeps an SAE's folder: one archive (zip, tar, tar.gz) or its files with their paths; gives its name.
+        """Keeps an SAE's folder or an export: one archive (zip, tar, tar.gz) or files with their paths; gives its name.
 
         Raises:
             BadInput: it is no folder of one SAE, it is too large, or it would write elsewhere.
@@ -77,6 +91,8 @@ class Uploads:
         """
         if not files:
             raise BadInput("Choose a folder, its files or an archive of it.")
+        if _is_export(files):
+            return self._keep_export(files)
         with self._staged() as folder:
             name, stream = files[0]
             if len(files) == 1 and _is_archive(name):
@@ -88,6 +104,21 @@ class Uploads:
                         room.file(content, target)
             own = _within(folder) != folder.resolve()
             return self._settle(folder, "files" if own else f"files/{_stem(name)}")
+
+    def _keep_export(self, files: Sequence[tuple[str, IO[bytes]]]) -> str:
+        if len(files) > ROWS:
+            raise BadInput(f"It has {len(files):,} files, and {ROWS:,} are taken: upload an archive of it.")
+        name, stream = files[0]
+        with self._staged() as folder:
+            room = _Room(MOST, "an export")
+            if len(files) == 1 and _is_archive(name):
+                ending = next(end for end in _ENDINGS if name.lower().endswith(end))
+                room.file(stream, folder / f"{_stem(name)}{ending}")
+                return self._settle(folder, "export")
+            for path, content in files:
+                if (target := _target(path, folder, KEPT_EXPORTED)) is not None:
+                    room.file(content, target)
+            return self._settle(folder, f"export/{_stem(name.split('/')[0])}")
 
     def keep_text(self, name: str, stream: IO[bytes]) -> str:
         """Keeps a text in UTF-8, plain; gives its name. Raises `BadInput` and `NotAvailable`."""
@@ -157,7 +188,33 @@ def _stem(name: str) -> str:
 
 
 def _is_archive(name: str) -> bool:
-    return name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))
+    return name.lower().endswith(_ENDINGS)
+
+
+def _is_export(files: Sequence[tuple[str, IO[bytes]]]) -> bool:
+    """Whether what is uploaded has an export's files; looks at the names in an archive, as far as it can be read."""
+    name, stream = files[0]
+    if len(files) > 1 or not _is_archive(name):
+        return any(EXPORTED.fullmatch(path.replace("\\", "/")) for path, _ in files)
+    try:
+        return any(EXPORTED.fullmatch(one) for one in _names(name, stream))
+    except Exception:  # damaged or no archive: whoever unpacks it says so
+        return False
+    finally:
+        stream.seek(0)
+
+
+def _names(name: str, stream: IO[bytes]) -> Iterator[str]:
+    """The first names in an archive."""
+    if name.lower().endswith(".zip"):
+        with zipfile.ZipFile(stream) as archive:
+            yield from archive.namelist()[: 16 * FILES]
+        return
+    with tarfile.open(fileobj=stream, mode="r:*") as tar:
+        for n, one in enumerate(tar):
+            if n > 64:
+                return
+            yield one.name
 
 
 def _unpack(name: str, stream: IO[bytes], folder: Path) -> None:
@@ -211,13 +268,13 @@ def _few(count: int) -> None:
         raise BadInput("It holds too many files: the folder of one SAE is taken.")
 
 
-def _target(name: str, folder: Path) -> Path | None:
+def _target(name: str, folder: Path, kept: re.Pattern[str] = KEPT) -> Path | None:
     """Where a file of that path goes; None for what no SAE needs. Raises `BadInput` for a path that leads elsewhere."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in name or re.match(r"[A-Za-z]:", name):
         raise BadInput(f"“{name[:80]}” leads out of the folder: such an archive is not taken.")
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    if hidden or len(path.parts) > 8 or not path.parts or not KEPT.fullmatch(path.name) or len(str(path)) > 300:
+    if hidden or len(path.parts) > 8 or not path.parts or not kept.fullmatch(path.name) or len(str(path)) > 300:
         return None
     if not all(re.fullmatch(r"[\w.,=@+ -]+", part, re.ASCII) for part in path.parts):
         return None

@@ -35,7 +35,7 @@ HARDER: tuple[tuple[float, int], ...] = ((0.0, signal.SIGINT), (20.0, signal.SIG
 """Seconds after which a step that is to end is sent what."""
 PROGRAM = ("-m", "core")
 """The command line, as an interpreter is told."""
-VERBS: dict[Step, str] = {"check": "try", "build": "build"}
+VERBS: dict[Step, str] = {"check": "try", "build": "build", "import": "import"}
 SECRET = ("SUPABASE_", "FEATURESCOPE_LLM_KEY", "FEATURESCOPE_EMBEDDER_KEY", "FEATURESCOPE_ENGINE_KEY")
 """What a build has no need to know."""
 
@@ -81,7 +81,7 @@ def do(folder: Folder, root: Path) -> None:
         with folder.log.open("ab") as log:
             log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {VERBS[step]}\n".encode())
             log.flush()
-            command = [sys.executable, *PROGRAM, VERBS[step], str(folder.config), "--data", str(root)]
+            command = [sys.executable, *PROGRAM, VERBS[step], *folder.arguments(step), "--data", str(root)]
             process = subprocess.Popen(
                 [*command, "--progress", str(path)], cwd=HERE, env=environment(os.environ), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, pass_fds=(lock,),
@@ -123,7 +123,11 @@ def ended(status: int) -> str:
 
 
 def clean(folder: Folder, root: Path) -> None:
-    """Removes what an unfinished build left beside the sources' places; sources that stand are left alone."""
+    """Removes what an unfinished build or import left; sources that stand are left alone."""
+    if folder.record().look.export is not None:
+        from core.interchange.bulk.bring import forget
+
+        return forget(root, folder.arguments("import")[0])
     try:
         config = read_config(folder.config)
     except WorkbenchError:

@@ -59,7 +59,7 @@ class WeightsSpec:
     folder: str | None = None
     revision: str | None = None
     commit: str | None = None
-    """As of a model; of a SAELens release it is known and not asked for, since SAELens takes what is newest."""
+    """As of a model; a SAELens release is asked for at it too (`core.sources.pinned`)."""
     hook: str | None = None
     """Where it belongs; None leaves it to the SAE's own metadata."""
     hook_out: str | None = None

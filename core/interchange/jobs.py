@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.bring.records import JobRecord, Look, ModelFound, Plan, Progress, Published, Tried
+from core.bring.records import Imported, JobRecord, Look, ModelFound, Plan, Progress, Published, Tried
 
 Json = dict[str, Any]
 
@@ -25,7 +25,18 @@ def record(job: JobRecord) -> Json:
         "config": job.config or None,
         "tried": tried(job.tried) if job.tried else None,
         "sources": list(job.sources),
+        "imported": [imported(one) for one in job.imported],
+        "findings": list(job.findings),
     }
+
+
+def imported(one: Imported) -> Json:
+    """What an import brought of one source."""
+    return {
+        "source": one.key, "format": one.format, "features": one.features, "activations": one.activations,
+        "explanations": one.explanations, "leftOut": one.left_out, "findings": list(one.findings),
+        "needsWeights": list(one.needs_weights),
+    }  # fmt: skip
 
 
 def progress(one: Progress) -> Json:
@@ -47,6 +58,9 @@ def look(one: Look) -> Json:
         "dtype": one.dtype or None, "normalizeActivations": one.normalisation or None,
         "dataset": one.trained_on or None, "model": model(one.model) if one.model else None, "bytes": one.bytes,
         "here": one.here, "published": published(one.published), "sourceId": one.source_id, "notes": list(one.notes),
+        "export": {
+            "format": one.export.format, "sources": list(one.export.sources), "named": one.export.named,
+        } if one.export else None,
     }  # fmt: skip
 
 
@@ -63,7 +77,8 @@ def plan(one: Plan) -> Json:
     """How it is to be built."""
     return {
         "sourceId": one.source_id, "model": one.model, "prompts": one.prompts, "context": one.context,
-        "hook": one.hook or None, "bos": one.bos, "store": one.store,
+        "hook": one.hook or None, "bos": one.bos, "store": one.store, "as": one.as_, "only": list(one.only),
+        "leaveOut": one.leave_out,
         "texts": {
             "what": one.texts.what, "path": one.texts.path, "hub": one.texts.hub, "name": one.texts.name,
             "split": one.texts.split, "column": one.texts.column,

@@ -22,6 +22,7 @@ import torch
 from core import hub
 from core.catalog.manifest import WeightsSpec
 from core.errors import BadConfig, NotAvailable, WorkbenchError
+from core.sources import pinned
 from core.sources.folders import EXPECTED, FILES, format_of, read_json
 from core.sources.sae import Sae
 from core.sources.said import said, translated
@@ -67,15 +68,16 @@ def load_sae(spec: WeightsSpec, device: str) -> Sae:
 
 
 def _of_release(spec: WeightsSpec, device: str) -> tuple[Any, str | None]:
-    """(the SAE of a release, the commit of its repository that is newest here)."""
+    """(the SAE of a release, the commit of its repository), at what the manifest or the build names, or the newest."""
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     known = get_pretrained_saes_directory().get(str(spec.release))
     repository = known.repo_id if known else str(spec.release)
-    with hub.said(repository, None, f"The SAE {spec.origin} cannot be loaded: "):
+    revision = spec.commit or spec.revision
+    with hub.said(repository, revision, f"The SAE {spec.origin} cannot be loaded: "), pinned.at(repository, revision):
         sae = SAE.from_pretrained(str(spec.release), str(spec.sae_id), device=device)
-    return sae, hub.newest(repository)
+    return sae, hub.newest(repository, revision or "main")
 
 
 def _from_folder(folder: Path, device: str) -> Any:

@@ -15,13 +15,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.catalog.catalog import Catalog
 from core.catalog.manifest import ModelManifest, ModelSpec, SourceManifest, WeightsSpec, write_model, write_source
-from core.errors import BadInput, Busy, Conflict, NotAvailable, NotFound
+from core.errors import BadInput, Busy, Conflict, NotAvailable, NotFound, WorkbenchError
 from core.interchange.bulk import assemble, attach, delphi, parquet
 from core.interchange.bulk import neuronpedia_in as reading
 from core.interchange.bulk.figures import Said
@@ -42,14 +43,22 @@ KINDS = {"sae": "sae", "saes": "sae", "transcoder": "transcoder", "transcoders":
          "directions": "directions"}  # fmt: skip
 
 
-@contextmanager
-def working(root: Path, where: str) -> Iterator[Path]:
-    """The work folder of a place, which nobody else has at the same time; removed when the block ends well."""
-    check_writable(root)
+def _work(root: Path, where: str) -> Path:
+    """Where what was read of a place is kept until its import is done."""
     if "\0" in where:
         raise BadInput("A path has no null character in it.")
     name = where if "://" in where else str(Path(where).expanduser().resolve())
-    work = root / WORK / hashlib.sha256(name.encode()).hexdigest()[:16]
+    return root / WORK / hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def working(root: Path, where: str, *, keep: bool = False) -> Iterator[Path]:
+    """The work folder of a place, which nobody else has at the same time.
+
+    Removed when the block ends well, unless it is to be kept for an import that follows.
+    """
+    check_writable(root)
+    work = _work(root, where)
     work.mkdir(parents=True, exist_ok=True)
     with (work.parent / f"{work.name}.lock").open("w") as lock:
         try:
@@ -60,8 +69,54 @@ def working(root: Path, where: str) -> Iterator[Path]:
         if not state.is_file():
             state.write_text(json.dumps({"began": datetime.date.today().isoformat()}))
         yield work
-        shutil.rmtree(work, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(work, ignore_errors=True)
     (work.parent / f"{work.name}.lock").unlink(missing_ok=True)
+
+
+def forget(root: Path, where: str) -> None:
+    """Removes what an unfinished import of a place left, unless it is at work."""
+    work = _work(root, where)
+    with suppress(WorkbenchError):
+        if work.is_dir():
+            with working(root, where):
+                pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """What a place has to be imported, before it is read."""
+
+    format: str
+    sources: tuple[str, ...]
+    """As the place calls them."""
+    named: bool
+    """Whether it says of which model and source they are."""
+    bytes: int
+
+
+def survey(root: Path, where: str, tell: Tell | None = None) -> Surveyed | None:
+    """What is at a place; None if nothing of it can be imported. Unpacks a .tar, which its import then need not.
+
+    Raises what `bring_in` does of the place.
+    """
+    with working(root, where, keep=True) as work:
+        place = open_place(where, work, tell)
+        size = sum(place.item(name).size for name in place.names)
+        if tops := parquet.sources(place):
+            keys = tuple(str(key) for _, key in parquet.chosen(place, tops, (), work))
+            return Surveyed(format="parquet", sources=keys, named=True, bytes=size)
+        if caches := delphi.splits(place):
+            names = tuple(top.rstrip("/").rpartition("/")[2] or "." for top in caches)
+            return Surveyed(format="delphi", sources=names, named=False, bytes=size)
+        found = reading.exports(place)
+        for export in found:
+            reading.read_meta(place, export, Findings())
+        if not found:
+            return None
+        kind = attach.FORMAT if all(export.alone for export in found) else found[0].format
+        names = tuple(f"{export.model}/{export.source}".lstrip("/") for export in found)
+        return Surveyed(format=kind, sources=names, named=all(export.model for export in found), bytes=size)
 
 
 def bring_in(
@@ -346,8 +401,10 @@ class _One:
         folder = self._root / self._key.model_id
         if (folder / "model.json").exists():
             return
+        own = self._key.model_id == self._export.model  # else it has another name here, which tells the two apart
         record = ModelRecord(
-            model_id=self._key.model_id, name=str(row.get("displayName") or self._key.model_id), architecture="",
+            model_id=self._key.model_id, architecture="",
+            name=str((own and row.get("displayName")) or self._key.model_id),
             layers=_count(row.get("layers")) or self._key.layer + 1, d_model=_count(row.get("dimension")),
             d_mlp=_count(row.get("neuronsPerLayer")), heads=0, d_vocab=0, context=0, parameters=0, origin="",
             description="Imported without its weights.",

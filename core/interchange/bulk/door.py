@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.interchange.bulk.bring import Surveyed
     from core.interchange.bulk.join import Joined
     from core.workbench import Workbench
 
@@ -64,6 +65,12 @@ class Exchange:
         from core.interchange.bulk.imported import PREFIX
 
         return {one.id.removeprefix(PREFIX) for one in self._bench.words.briefs_here(key)}
+
+    def survey(self, where: str | Path) -> Surveyed | None:
+        """What a place has to be imported, before any of it is read; None if nothing. Raises what `bring_in` does."""
+        from core.interchange.bulk.bring import survey
+
+        return survey(self._bench.settings.data, str(where))
 
     def join(
         self, config: Path, only: Sequence[SourceKey | str] = (), *, anyway: bool = False

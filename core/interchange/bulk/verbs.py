@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
+from core.bring.progress import written
+from core.bring.verbs import progress_argument
 from core.errors import BadInput
 from core.interchange.bulk.door import Format
 from core.interchange.bulk.findings import Finding
@@ -29,15 +31,17 @@ def import_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--leave-out", action="store_true", help="leave out lines that cannot be read, and say which")
     parser.add_argument("--again", action="store_true", help="over an earlier import of other files")
+    progress_argument(parser)
 
 
 def import_(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     """Imports, and says what was missing or strange."""
-    with closing(Bar()) as bar:
+    with closing(Bar()) as bar, written(asked.progress, bar) as progress:
         made = workbench.exchange.bring_in(
-            asked.place, as_=asked.as_, only=asked.only, leave_out=asked.leave_out, again=asked.again, tell=bar
+            asked.place, as_=asked.as_, only=asked.only, leave_out=asked.leave_out, again=asked.again, tell=progress
         )
-    answer = {"sources": [_json(one) for one in made]}
+        answer = {"sources": [_json(one) for one in made]}
+        progress.answer = answer | {"built": list(dict.fromkeys(str(one.key) for one in made))}
     return answer, lambda: "\n\n".join(_text(one) for one in made)
 
 

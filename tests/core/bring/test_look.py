@@ -17,6 +17,7 @@ from core.errors import BadConfig, BadInput, NotAllowed, NotFound
 from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
+from tests.core.interchange.conftest import write
 
 
 @pytest.fixture
@@ -101,13 +102,12 @@ def test_the_model_is_found_where_it_was_built(bench, tiny_root, data, weights):
     assert not bench.bring.look(Place(where="folder", path="noise")).model.built
 
 
-def test_an_export_is_no_sae_and_the_way_to_bring_it_in_is_said(look, data):
+def test_an_export_is_no_sae_and_is_found_as_what_it_is(look, data):
     folder = data / "incoming" / "v1" / "gpt2" / "8-res" / "features"
-    folder.mkdir(parents=True)
-    (folder / "batch-0.jsonl.gz").write_bytes(b"")
+    write(folder / "batch-0.jsonl.gz", [{"modelId": "gpt2", "layer": "8-res", "index": "0"}])
     for name in ("v1", "v1/gpt2/8-res"):
-        with pytest.raises(NotFound, match="python -m core import"):
-            look(name)
+        found = look(name)
+        assert found.export.sources == ("gpt2/8-res",) and found.kind == "export" and not found.width
 
 
 def test_what_this_machine_is_too_small_for_is_said(bench, weights):

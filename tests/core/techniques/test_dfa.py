@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import einops
 import numpy as np
 import pytest
 import torch
 import yaml
 
+from core.__main__ import main
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadInput, NotAvailable
 from core.interchange import neuronpedia
@@ -216,3 +219,15 @@ def test_examples_of_the_build_have_it(bench):
     plain = bench.feature("tiny/1-res/1")
     assert all(e.dfa is None for group in plain.groups for e in group.examples)
     assert bench.check()[1].problems == () == bench.check()[2].problems
+
+
+def test_the_command_says_the_same(bench, capsys):
+    key = active(bench)
+    data = str(bench.settings.data)
+    assert main(["dfa", str(key), TEXT, "--json", "--data", data]) == 0
+    said, record = json.loads(capsys.readouterr().out), bench.dfa(key, TEXT)
+    assert said["dfaTargetIndex"] == record.dfa.target and said["tokens"] == [t.text for t in record.tokens]
+    np.testing.assert_allclose(sum(said["dfaValues"]) + said["bias"], record.value, rtol=1e-4)  # active: above zero
+    np.testing.assert_allclose(np.sum(said["byHead"], axis=0), said["dfaValues"][: record.dfa.target + 1], atol=1e-5)
+    assert main(["dfa", str(key), TEXT, "--data", data]) == 0
+    assert "by head" in capsys.readouterr().out
