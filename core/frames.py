@@ -26,6 +26,7 @@ from core.atlas.near.records import (
 )
 from core.atlas.together.records import Near
 from core.atlas.universal.records import Match, MatchesRecord, PairRecord, UniversalRecord
+from core.evaluate.records import FIGURE, Evaluation, LeaderboardRow
 from core.explain.records import MeaningHit, MeaningRecord
 from core.explain.redteam.records import RedTeam
 from core.records import (
@@ -352,6 +353,25 @@ def _driver_rows(record: DriversRecord, number: int) -> Iterator[dict[str, Any]]
         }  # fmt: skip
 
 
+def _quality_rows(record: Evaluation, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.all():
+        for key, figure in one.figures().items():
+            on, made = one.on(FIGURE[key].part) or (None, "")
+            yield {
+                "source": str(record.source), "of": one.name, "figure": key, "value": figure.value, "low": figure.low,
+                "high": figure.high, "tokens": on.tokens if on else 0, "on": on.name if on else "", "made": made,
+            }  # fmt: skip
+
+
+def _leader_rows(record: LeaderboardRow, number: int) -> Iterator[dict[str, Any]]:
+    figures = {key: record.figures[key].value if key in record.figures else None for key in FIGURE}
+    yield {
+        "source": record.name, "kind": record.kind, "architecture": record.architecture, "hook": record.hook,
+        "layer": record.layer, "width": record.width, "release": record.release, **figures, "made": record.made,
+        "provenance": record.provenance,
+    }  # fmt: skip
+
+
 _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     SourceRecord: _source_rows, ModelRecord: _model_rows, ReleaseRecord: _release_rows,
     FeatureRecord: _example_rows, TestRecord: _token_rows, SearchHit: _hit_rows, SearchRecord: _search_rows,
@@ -364,5 +384,6 @@ _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     GlanceRecord: _glance_rows, Near: _near_rows, RowRecord: _weight_rows,
     LensRecord: _lens_rows, DirectRecord: _component_rows, FeaturesRecord: _nodes_rows, Node: _node_rows,
     DriversRecord: _driver_rows,
+    Evaluation: _quality_rows, LeaderboardRow: _leader_rows,
     Match: _match_rows, MatchesRecord: _matches_rows, PairRecord: _pair_rows, UniversalRecord: _universal_rows,
 }  # fmt: skip

@@ -1,13 +1,13 @@
 """First-letter absorption: words on which the features that tell a letter are silent and others do their work.
 
 After Chanin et al. 2024 (https://arxiv.org/abs/2409.14507) and SAEBench's `absorption`, with its thresholds. A linear
-probe a letter reads the activation. The letter's own features are those that tell it best (by the difference of means,
-then a logistic regression on the first k of them): one, and one more as long as it raises F1 on held-out words by more
-than `JUMP`. A held-out use of a word that the probe gets right is *absorbed* where none of these features is active and
-the feature that carries most of the probe's direction (value × decoder row · probe) is turned to it (cosine above
-`COSINE`) and carries more than `SHARE` of what x itself has along the probe. The *fraction* also counts words where
-they are active and carry less than x has: what at most `ABSORBERS` others (cosine above `NEAR`) carry, divided by that
-and what the letter's features carry, where these others carry more than `SHARE` of x's; else 0.
+probe a letter reads the activation. The letter's own features are those that fire more for it than for others (by the
+difference of means, then a logistic regression on the first k of them): one, and one more as long as it raises F1 on
+held-out words by more than `JUMP`. A held-out use of a word that the probe gets right is *absorbed* where none of these
+features is active and the feature that carries most of the probe's direction (value × decoder row · probe) is turned to
+it (cosine above `COSINE`) and carries more than `SHARE` of what x itself has along the probe. The *fraction* also
+counts words where they are active and carry less than x has: what at most `ABSORBERS` others (cosine above `NEAR`)
+carry, divided by that and what the letter's features carry, where these others carry more than `SHARE` of x's; else 0.
 
 Adapted to byte-level tokens and small models. SAEBench asks a model to spell words in a prompt with examples, which a
 small model cannot do. Here a word is a token that is a space and three or more Latin letters, and it is read where it
@@ -34,7 +34,6 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from core.errors import NotAvailable
 from core.evaluate import bootstrap
 from core.evaluate.logistic import Probes, f1, fit
-from core.evaluate.probing import strongest
 from core.evaluate.reconstruction import Batch, Progress, Tokens, held_at
 from core.evaluate.records import Absorption, LetterAbsorption, TokenSet
 from core.evaluate.shape import Encodes
@@ -80,7 +79,7 @@ class Samples:
     """The activation and the codes at each use."""
 
     x: Float64[np.ndarray, "uses d"]
-    codes: list[Float32[np.ndarray, "uses d_sae"]]
+    codes: list[Float32[np.ndarray, "uses _"]]
 
 
 @torch.no_grad()
@@ -182,7 +181,8 @@ def _own(
     codes: Float32[np.ndarray, "uses d_sae"], truth: Bool[np.ndarray, " uses"], test: Bool[np.ndarray, " uses"]
 ) -> tuple[Int64[np.ndarray, " k"], float]:
     """(the features that tell a letter, F1 of the first on held-out words)."""
-    best = strongest(codes[~test], truth[~test], SPLITS)
+    more = codes[truth & ~test].mean(0) - codes[~truth & ~test].mean(0)
+    best = np.argsort(-more, kind="stable")[:SPLITS]
     scores: list[float] = []
     for k in range(1, len(best) + 1):
         some = codes[:, best[:k]].astype(np.float64)

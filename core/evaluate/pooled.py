@@ -56,9 +56,9 @@ def kinds(texts: Texts, seed: int = 0) -> Kinds:
 class Pooled:
     """Means over the counted tokens of each prompt."""
 
-    x: dict[str, Float64[np.ndarray, "prompts d"]]
+    x: dict[str, Float64[np.ndarray, "prompts _"]]
     """The activation at each hook."""
-    features: list[Float32[np.ndarray, "prompts d_sae"]]
+    features: list[Float32[np.ndarray, "prompts _"]]
     """Of each dictionary."""
 
 

@@ -27,9 +27,10 @@ KS = (1, 2, 5)
 SHUFFLES = 10
 
 X = Float[np.ndarray, "prompts d"]
+Codes = Float[np.ndarray, "prompts d_sae"]
 
 
-def probing(features: X, x: X, kinds: Kinds, on: TokenSet, made: str) -> Probing:
+def probing(features: Codes, x: X, kinds: Kinds, on: TokenSet, made: str) -> Probing:
     """The record of one dictionary, from the means of its features and of the activation that it reads.
 
     Raises:
@@ -64,7 +65,7 @@ def check(kinds: Kinds) -> None:
 
 
 def _task(
-    features: X, x: X, kinds: Kinds, number: int, judge: Judge
+    features: Codes, x: X, kinds: Kinds, number: int, judge: Judge
 ) -> tuple[Int64[np.ndarray, " k"], dict[str, Accuracy]]:
     """(the features chosen, accuracies) of one kind against the others."""
     truth, train = kinds.labels[:, number], ~kinds.held_out
@@ -80,7 +81,7 @@ def _task(
     return best, accuracies | {"shuffled": together(shuffled)}
 
 
-def strongest(features: X, truth: Bool[np.ndarray, " prompts"], k: int) -> Int64[np.ndarray, " k"]:
+def strongest(features: Codes, truth: Bool[np.ndarray, " prompts"], k: int) -> Int64[np.ndarray, " k"]:
     """The features whose means differ most between the classes, in size, the first first."""
     difference = np.abs(features[truth].mean(0) - features[~truth].mean(0))
     return np.asarray(np.argsort(-difference, kind="stable")[:k])

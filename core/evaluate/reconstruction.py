@@ -44,7 +44,7 @@ from core.models.capture import per_token, switch_on
 from core.records import Figures
 
 Progress = Callable[[str, float, float], None]
-_LOGITS = 64_000_000
+_LOGITS = 32_000_000
 """Logits of one batch at most."""
 
 
@@ -177,14 +177,19 @@ class _Own:
     ids: Int[Tensor, "batch pos"]
     losses: Float[Tensor, "batch next"]
     logprobs: Float[Tensor, "batch pos vocab"] | None
-    """None where no divergence is wanted."""
+    """None where no divergence is wanted; so are the probabilities."""
+    probabilities: Float[Tensor, "batch pos vocab"] | None
 
     def beside(self, logits: Float[Tensor, "batch pos vocab"]) -> tuple[Tensor, Tensor]:
         """(losses, divergences) of other logits; of divergences zeros where none is wanted."""
         losses = _losses(logits, self.ids)
         if self.logprobs is None:
             return losses, torch.zeros(self.ids.shape, dtype=torch.float64, device=losses.device)
-        rows = [_divergence(own, other) for own, other in zip(self.logprobs, logits, strict=True)]
+        assert self.probabilities is not None
+        rows = [
+            (p * (own - other.float().log_softmax(-1))).sum(-1, dtype=torch.float64)
+            for p, own, other in zip(self.probabilities, self.logprobs, logits, strict=True)
+        ]
         return losses, torch.stack(rows)
 
 
@@ -273,12 +278,6 @@ def _losses(logits: Float[Tensor, "batch pos vocab"], ids: Int[Tensor, "batch po
     return scores.logsumexp(-1) - scores.gather(-1, ids[:, 1:, None])[..., 0]
 
 
-def _divergence(own: Float[Tensor, "pos vocab"], logits: Float[Tensor, "pos vocab"]) -> Float[Tensor, " pos"]:
-    """KL(own || other) at each position, from log-probabilities and logits."""
-    other = logits.float().log_softmax(-1)
-    return (own.exp() * (own - other)).sum(-1, dtype=torch.float64)
-
-
 def _as_it_is(
     bridge: Any, hooks: Collection[str], ids: Int[Tensor, "batch pos"], divergences: bool
 ) -> tuple[dict[str, Float[Tensor, "batch pos d"]], _Own]:
@@ -290,7 +289,8 @@ def _as_it_is(
 
     switch_on(bridge, sorted(hooks))
     logits = bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=[(h, partial(keep, h)) for h in hooks])
-    return held, _Own(ids, _losses(logits, ids), logits.float().log_softmax(-1) if divergences else None)
+    logprobs = logits.float().log_softmax(-1) if divergences else None
+    return held, _Own(ids, _losses(logits, ids), logprobs, None if logprobs is None else logprobs.exp())
 
 
 def _changed(

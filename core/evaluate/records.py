@@ -407,6 +407,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("annotation_good", "interp", "annotation_good", "annotated well", "higher", "annotated well"),
     Figure("detection", "interp", "detection", "detection score", "higher", "detection quality"),
 )  # fmt: skip
+FIGURE: Mapping[str, Figure] = {figure.key: figure for figure in FIGURES}
 
 
 def _read(quality: Quality, figure: Figure) -> Measured | None:

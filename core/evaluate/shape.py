@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ _DENSITIES = np.arange(-7.0, 0.01, 0.25)
 _COSINES = np.linspace(-1.0, 1.0, 41)
 
 
+@runtime_checkable
 class Encodes(Protocol):
     """What is asked of a dictionary that is measured as a set."""
 
@@ -50,7 +51,7 @@ class Encodes(Protocol):
 def activity(
     bridge: Any, sources: Sequence[Encodes], tokens: Tokens, *, progress: Progress | None = None,
     turn: AbstractContextManager[None] | None = None,
-) -> tuple[list[Int64[np.ndarray, " d_sae"]], int]:  # fmt: skip
+) -> tuple[list[Int64[np.ndarray, " _"]], int]:  # fmt: skip
     """(of each source, the counted tokens on which each feature is other than zero; counted tokens)."""
     tokens = tokens.to(bridge.cfg.device)
     counts = [torch.zeros(source.width, dtype=torch.int64) for source in sources]

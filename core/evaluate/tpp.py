@@ -28,10 +28,11 @@ K = 10
 """The one that stands for the others."""
 
 X = Float[np.ndarray, "prompts d"]
+Codes = Float[np.ndarray, "prompts d_sae"]
 
 
 def tpp(
-    features: X, x: X, decoder: Float64[np.ndarray, "d_sae d"], kinds: Kinds, on: TokenSet, made: str
+    features: Codes, x: X, decoder: Float64[np.ndarray, "d_sae d"], kinds: Kinds, on: TokenSet, made: str
 ) -> Tpp:
     """The record of one dictionary; `features` are means over texts, `x` is that of the activation at `hook_out`.
 
@@ -62,7 +63,7 @@ def tpp(
 
 
 def _order(
-    features: X, truth: Bool[np.ndarray, " prompts"], along: Float64[np.ndarray, " d_sae"]
+    features: Codes, truth: Bool[np.ndarray, " prompts"], along: Float64[np.ndarray, " d_sae"]
 ) -> Int64[np.ndarray, " k"]:
     """Features that argue for the kind, the strongest first."""
     effect = (features[truth].mean(0) - features[~truth].mean(0)) * along
