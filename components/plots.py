@@ -258,24 +258,30 @@ def ridge(rows: Sequence[Shares], *, decades: bool = False) -> Html:
     some = [row for row in rows if row.counts and sum(row.counts)]
     if not some:
         return Html('<p class="fs-soft">Nothing to draw: no feature has a value.</p>')
-    low, high = min(row.edges[0] for row in some), max(row.edges[-1] for row in some)
-    scale = Axis("", low, high if high > low else low + 1)
+    ends = [edge for row in some for a, b, n in _spans(row) if n for edge in (a, b)]
+    scale = Axis("", min(ends), max(ends))
     body = join(_row(row, scale, decades) for row in some)
     ticks = join(
-        f'<b style="left:{scale.at(t):.2f}%">{_percent(t) if decades else _tick(t)}</b>'
+        f'<b{" class=last" * (scale.at(t) > 93)} style="left:{scale.at(t):.2f}%">'
+        f"{_percent(t) if decades else _tick(t)}</b>"
         for t in scale.ticks(5) if not decades or float(t).is_integer()
     )  # fmt: skip
     return Html(f'<div class="fs-ridge">{body}<span></span><div class="a" aria-hidden="true">{ticks}</div></div>')
 
 
+def _spans(row: Shares) -> list[tuple[float, float, int]]:
+    """(from, to, count) of each bin."""
+    return [(a, b, n) for (a, b), n in zip(pairwise(row.edges), row.counts, strict=True)]
+
+
 def _row(row: Shares, scale: Axis, decades: bool) -> Html:
     total = sum(row.counts)
-    spans = list(zip(row.edges, row.edges[1:], row.counts, strict=False))
+    spans = [(a, b, n) for a, b, n in _spans(row) if n]
     peak = max((n / max(b - a, 1e-12) for a, b, n in spans), default=1) or 1
     bars = []
     for a, b, n in spans:
         left, right = scale.at(a), scale.at(b)
-        height = max(2.0, n / max(b - a, 1e-12) / peak * 100) if n else 0
+        height = max(2.0, n / max(b - a, 1e-12) / peak * 100)
         where = f"{_percent(a)} to {_percent(b)}" if decades else f"{number(a)} to {number(b)}"
         bars.append(
             f'<i style="left:{left:.2f}%;width:{max(0.3, right - left):.2f}%;height:{height:.1f}%" '
@@ -290,4 +296,5 @@ def _row(row: Shares, scale: Axis, decades: bool) -> Html:
 
 
 def _percent(power: float) -> str:
-    return f"{10**power * 100:.2g} %"
+    share = 10**power * 100
+    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"

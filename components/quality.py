@@ -23,7 +23,7 @@ from components.jobs import Job
 from components.markup import note
 from components.quality_view import PAGE, View
 from core.errors import NotFound, WorkbenchError
-from core.evaluate.records import PARTS, Evaluation
+from core.evaluate.records import PARTS, Evaluation, Quality
 from core.records import SourceKey, SourceRecord
 
 MAY_NOT = "It takes minutes of this server’s time, so that only who may add sources has it measured by page."
@@ -56,7 +56,7 @@ def results(asked: View, record: SourceRecord) -> None:
     key = record.key
     with st.container(key="fs-quality"):
         found = _found(key)
-        _measuring(record, found)
+        tried = _measuring(record, found)
         bench = resources.workbench()
         if found is not None:
             controls.draw(quality_panels.said(found))
@@ -65,8 +65,9 @@ def results(asked: View, record: SourceRecord) -> None:
         theirs = [row for row in bench.quality.elsewhere(key.model_id) if row.of == key]
         controls.draw(quality_panels.elsewhere(theirs, found.own if found else None))
         _splitting(asked)
-        if found is not None:
-            controls.draw(quality_panels.lacking(found))
+        if found is not None or tried:
+            named = found or Evaluation(source=key, own=Quality(name="source", kind="source", what="", width=0))
+            controls.draw(quality_panels.lacking(named, tried))
 
 
 def _found(key: SourceKey) -> Evaluation | None:
@@ -79,18 +80,24 @@ def _found(key: SourceKey) -> Evaluation | None:
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
 
-def _measuring(record: SourceRecord, found: Evaluation | None) -> None:
-    """How far it is, or the button that begins it where this person may; nothing where all is there."""
+def _measuring(record: SourceRecord, found: Evaluation | None) -> dict[str, str]:
+    """How far it is, or the button that begins it where this person may; nothing where all is there.
+
+    Gives the parts that were tried and cannot be measured, with the reason.
+    """
     job = resources.measuring(str(record.key), begin=False)
     if job is not None and not job.wait(0):
         _progress(str(record.key))
-        return
-    if job is not None and job.failed:
-        st.html(note(str(job.outcome())))
-    if found is not None and set(found.own.parts()) >= set(PARTS):
-        return
+        return {}
+    tried: dict[str, str] = {}
+    if job is not None and isinstance(ended := job.outcome(), str):
+        st.html(note(ended))
+    elif job is not None:
+        tried = dict(ended.lacking)
+    if found is not None and {*found.own.parts(), *tried} >= set(PARTS):
+        return tried
     why = _why_not(record)
-    if found is None:
+    if found is None and not tried:
         st.html(quality_panels.unmeasured(record.key, why))
     if not why:
         label = "Measure it" if found is None else "Measure what is missing"
@@ -99,6 +106,7 @@ def _measuring(record: SourceRecord, found: Evaluation | None) -> None:
         if begin:
             resources.measuring(str(record.key), begin=True)
             st.rerun()
+    return tried
 
 
 def _why_not(record: SourceRecord) -> str:

@@ -6,9 +6,9 @@ Pure functions of `core.evaluate.records`; runs nothing. What is not measured is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from components import links, tables
+from components import links, resources, tables
 from components.feature_panels import word
 from components.markup import Html, card, esc, join, link, number, percent, tip
 from components.suite_panels import at_work
@@ -104,7 +104,8 @@ def others(key: SourceKey, sources: Sequence[SourceRecord]) -> Html:
 def unmeasured(key: SourceKey, why: str) -> Html:
     """Nobody has measured it: the command; `why` somebody may not measure it by page is empty if they may."""
     said = f'<p class="fs-fine">{esc(why)}</p>' if why else ""
-    also = "; so does the button below. What it finds is kept" if not why else ", and keeps what it finds"
+    some = f"{resources.MEASURED:,}"
+    also = f"; the button below does on {some} tokens of them. What is found is kept" if not why else " and keeps it"
     return card(
         '<div class="fs-empty"><b>Its quality has not been measured yet</b>'
         f"<code>{esc(command(key))}</code> measures it on the texts that it was built on{also}.{said}</div>"
@@ -116,15 +117,17 @@ def command(key: SourceKey) -> str:
     return f"python -m core eval {key} --suite all"
 
 
-def lacking(evaluation: Evaluation) -> Html:
-    """Parts that are not there, with the reason where one is known."""
-    known = dict(evaluation.lacking)
+def lacking(evaluation: Evaluation, tried: Mapping[str, str] | None = None) -> Html:
+    """Parts that are not there, with the reason where one is known; `tried` are reasons of a run that just ended."""
+    known = {**dict(evaluation.lacking), **(tried or {})}
     missing = [part for part in PARTS if part not in evaluation.own.parts()]
     rows = [(esc(NAMES[p]), esc(known.get(p, "not measured yet"))) for p in missing]
-    rows += [(esc(name), esc(why)) for name, why in evaluation.lacking if name not in missing]
+    rows += [(esc(name), esc(why)) for name, why in known.items() if name not in missing]
     if not rows:
         return Html("")
     line = f'<p class="fs-soft fs-fine"><code>{esc(command(evaluation.source))}</code> measures what is missing.</p>'
+    if set(missing) <= known.keys():
+        line = ""
     return card(tables.facts(rows) + line, "Not measured")
 
 
@@ -150,12 +153,16 @@ def _of_variance(e: Evaluation) -> list[str]:
     own = e.own.figures()
     if "explained_variance" not in own or "l0" not in own:
         return []
-    rest = [
-        f"{called(q)} {value.value:.3f}"
-        for q in subjects(e)[1:]
-        if (value := q.figures().get("explained_variance")) is not None
-    ]
-    beside = f" With as many active features: {', '.join(rest)}." if rest else ""
+    simple, controls = (
+        [
+            f"{called(q)} {value.value:.3f}"
+            for q in subjects(e)[1:]
+            if (q.kind == "control") is control and (value := q.figures().get("explained_variance")) is not None
+        ]
+        for control in (False, True)
+    )
+    beside = f" With as many active features: {', '.join(simple)}." if simple else ""
+    beside += f" The same recipe on a randomised model: {', '.join(controls)}." if controls else ""
     return [
         f"It keeps {own['explained_variance'].value:.3f} of the variance with {own['l0'].value:.1f} active features a "
         f"token.{beside}"

@@ -460,6 +460,10 @@ def _measurings() -> Lately[Job[Evaluation]]:
     return Lately(64)
 
 
+MEASURED = 65_536
+"""Tokens of a source's texts on which a page has it measured: others want the server too."""
+
+
 def measuring(source: str, *, begin: bool) -> Job[Evaluation] | None:
     """The measuring of a source's quality, if it was begun here; `begin` begins it, unless it is at work."""
     held = _measurings().get(source)
@@ -470,7 +474,7 @@ def measuring(source: str, *, begin: bool) -> Job[Evaluation] | None:
             def progress(what: str, done: float, of: float) -> None:
                 tell(Step(doing="measuring", what=what, done=int(done), of=int(of)))
 
-            return bench.quality.measure(source, progress=progress)
+            return bench.quality.measure(source, tokens=MEASURED, progress=progress)
 
         held = Job(work)
         _measurings().put(source, held)

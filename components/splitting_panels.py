@@ -10,7 +10,6 @@ from components.feature_panels import word
 from components.markup import Html, card, esc, join, link, number, percent, stat, tip
 from components.quality_view import PAGE, THRESHOLDS, View
 from components.search_panels import pill
-from components.suite_panels import at_work
 from core.atlas.near.records import SimilarHit, SplittingParent, SplittingRecord
 from core.records import SourceRecord
 
@@ -26,15 +25,17 @@ def choose(view: View, others: Sequence[SourceRecord]) -> Html:
         pill(view.to(threshold=x), f"≥ {x:g}", on=x == view.threshold) for x in sorted({*THRESHOLDS, view.threshold})
     )
     return Html(
-        f'<span class="fs-facet"><span class="fs-soft">Against</span><span class="fs-pills">{wide}</span></span>'
+        '<div class="fs-split-tools"><span class="fs-facet"><span class="fs-soft">Against</span>'
+        f'<span class="fs-pills">{wide}</span></span>'
         f'<span class="fs-facet"><span class="fs-soft">{word("cosine", "splitting threshold")}</span>'
-        f'<span class="fs-pills">{least}</span></span>'
+        f'<span class="fs-pills">{least}</span></span></div>'
     )
 
 
 def waiting(tools: Html, text: str, part: float | None) -> Html:
     """While rows are compared."""
-    return card(f"{tools}{at_work(text, part)}", word(TITLE, TERM))
+    meter = "" if part is None else f'<div class="fs-meter"><i style="width:{part * 100:.1f}%"></i></div>'
+    return card(f'{tools}<span class="fs-wait" role="status">{esc(text)}</span>{meter}', word(TITLE, TERM))
 
 
 def failed(tools: Html, message: str) -> Html:
