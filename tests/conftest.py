@@ -1,11 +1,19 @@
-"""Fixtures that every test may use: a clean environment, and a tiny model whose sources the real build made."""
+"""Fixtures that every test may use: a clean environment, and a tiny model whose sources the real build made.
+
+Also how `pytest -n` shares the files out: the browser's tests are one piece of work, since they share a server and a
+browser, and it is begun first; then files of few tests that take long; then those of most tests, so that what is left
+at the end is short.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
 
@@ -21,8 +29,43 @@ hypothesis.settings.register_profile("ours", deadline=None)  # how long an examp
 hypothesis.settings.load_profile("ours")
 
 
+# Every request that is no client's makes an `httpx.Client` of its own, and each reads the whole list of authorities
+# that a server's certificate may be from: a twentieth of the time of all tests, all of them on loopback.
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
+
+BROWSER = "tests/browser"
+LONG = (
+    "tests/notebooks", "tests/embeds/test_space_served.py", "tests/core/test_build_killed.py",
+    "tests/core/interchange/test_killed.py", "tests/core/test_build_cluster.py", "tests/test_soak.py",
+    "tests/test_docker.py", "tests/test_server.py", "tests/test_benchmarks.py",
+)  # fmt: skip
+"""Few tests each that start processes."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """`--dist loadfile` with the browser's files as one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return BROWSER if nodeid.startswith(f"{BROWSER}/") else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # the order is that of the items
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need the network run only when asked for."""
+    """What takes long first; tests that need the network run only when asked for."""
+    count = Counter(item.nodeid.partition("::")[0] for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int, str]:
+        file = item.nodeid.partition("::")[0]
+        return not file.startswith(f"{BROWSER}/"), not file.startswith(LONG), -count[file], file
+
+    items.sort(key=place)
     if "online" in (config.option.markexpr or ""):
         return
     for item in items:

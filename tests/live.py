@@ -51,9 +51,9 @@ class Server:
         """GET without following redirects."""
         return httpx.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type]
 
-    def post(self, path: str, body: object) -> httpx.Response:
+    def post(self, path: str, body: object, seconds: float = 120) -> httpx.Response:
         """POST of JSON."""
-        return httpx.post(self.url + path, json=body, timeout=120)
+        return httpx.post(self.url + path, json=body, timeout=seconds)
 
     def _end(self) -> None:
         self.process.terminate()

@@ -7,8 +7,9 @@ from html import unescape
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.conftest import FRAME
+from tests.browser.conftest import FRAME, until
 from tests.live import ROOT, Server
 
 FEATURE = "scribe-4l/2-res/78"
@@ -47,16 +48,16 @@ def test_the_tester_fits_its_frame_and_tests(look, demo, theme):
     strip = page.locator("#em-result .fs-strip").first
     assert strip.locator(".t.on").all_inner_texts() == lit
     assert strip.inner_text() == TEXT
-    assert f"max {found['maxValue']:.2f}" in page.locator(".em-max").inner_text()
+    expect(page.locator(".em-max")).to_contain_text(f"max {found['maxValue']:.2f}")
     strip.locator(".t.m").hover()
-    assert f"value {found['maxValue']:.2f}" in page.locator("#em-tip").inner_text()
+    expect(page.locator("#em-tip")).to_contain_text(f"value {found['maxValue']:.2f}")
     assert not page.evaluate(SCROLLS)
 
 
 def test_enter_tests_and_the_link_takes_the_text_along(look, demo):
     page = look(f"/embed/tester?id={FEATURE}&text={quote(TEXT)}", wait=".em-max")
     field = page.get_by_label("Text to test on this feature")
-    assert field.input_value() == TEXT
+    expect(field).to_have_value(TEXT)
     first = page.locator(".em-max").inner_text()
     field.fill(OTHER)
     field.press("Enter")
@@ -95,7 +96,7 @@ def test_the_theme_is_as_asked_or_as_the_readers_system(look, asked, system, dar
 
 def test_it_is_light(chromium, demo):
     """What comes over the wire for a first visit, in KiB; a page of the workbench takes ten times as much."""
-    context = chromium.new_context(viewport=FRAME)
+    context = chromium.fresh(viewport=FRAME)
     page = context.new_page()
     wire = context.new_cdp_session(page)
     wire.send("Network.enable")
@@ -109,12 +110,12 @@ def test_it_is_light(chromium, demo):
 
 def test_no_feature_an_unknown_one_and_a_bad_text_are_told_in_the_block(look):
     page = look("/embed/tester")
-    assert "names no feature" in page.locator(".em-note").inner_text()
+    expect(page.locator(".em-note")).to_contain_text("names no feature")
     assert not page.evaluate(SCROLLS)
     page.get_by_label("Feature").fill("nobody/1-x/2")
     page.get_by_role("button", name="Show").click()
     page.get_by_role("heading", name="No such feature").wait_for()
-    assert "is not here" in page.locator(".em-note").inner_text()
+    expect(page.locator(".em-note")).to_contain_text("is not here")
     assert not page.evaluate(SCROLLS)
     page.get_by_label("Feature").fill("2-res:78")
     page.get_by_label("Feature").press("Enter")
@@ -143,7 +144,7 @@ def test_nothing_in_an_address_or_a_text_runs(look, bad):
     for query in (f"id={quote(bad)}", f"id={FEATURE}&text={quote(bad)}&theme={quote(bad)}&x={quote(bad)}"):
         page = look(f"/embed/tester?{query}", wait="#em-result :is(.em-max, .em-note)")
         assert page.evaluate("window.hit") is None
-        assert page.locator("#em-result script, #em-result img, #em-result svg, #em-head img").count() == 0
+        expect(page.locator("#em-result script, #em-result img, #em-result svg, #em-head img")).to_have_count(0)
     assert page.locator("#em-result .fs-strip").first.inner_text() == bad
 
 
@@ -168,7 +169,7 @@ def test_the_embedded_page_has_no_way_on_and_every_link_opens_a_tab(look, demo):
 
 def test_a_linked_text_is_tested_also_where_the_model_is_not_loaded_yet(chromium, tiny_root):
     with Server(tiny_root) as cold:
-        page = chromium.new_page(viewport=FRAME)
+        page = chromium.fresh(viewport=FRAME).new_page()
         page.goto(f"{cold.url}/feature?id=tiny/1-res/3&embed=true&defaulttesttext=Paris")
         page.locator(".results .row").wait_for(timeout=60_000)
         page.close()
@@ -189,13 +190,13 @@ def test_toggles_in_the_browser(look):
     off = "&embedplots=false&embedtest=false&embedactivations=false&embedexplanation=false"
     page = look(f"/feature?id={FEATURE}&embed=true{off}&embedlink=true", wait=".fs-embed-head")
     page.wait_for_selector(".fs-note")
-    assert page.locator("h1, textarea, .fs-hist, .fs-stats, #root .fs-strip").count() == 0
-    assert page.get_by_role("link", name="Open ↗").count() == 1
+    expect(page.locator("h1, textarea, .fs-hist, .fs-stats, #root .fs-strip")).to_have_count(0)
+    expect(page.get_by_role("link", name="Open ↗")).to_have_count(1)
     page = look(
         f"/feature?id={FEATURE}&embed=true&embedtestfield=false&defaulttesttext={quote(TEXT)}", wait=".results .row"
     )
-    assert page.locator("textarea").count() == 0
-    assert page.get_by_role("button", name="Edit").count() == 0
+    expect(page.locator("textarea")).to_have_count(0)
+    expect(page.get_by_role("button", name="Edit")).to_have_count(0)
 
 
 @pytest.mark.parametrize("bad", NASTY)
@@ -214,7 +215,7 @@ def test_nothing_in_the_address_of_an_embedded_page_runs(look, bad):
 def test_no_other_page_is_shown_with_embed_wherever_it_leads(look, path):
     page = look(path, wait=".fs-note")
     page.get_by_role("heading", name="This page is not for embedding").wait_for()
-    assert page.locator(".fs-table, form, textarea").count() == 0
+    expect(page.locator(".fs-table, form, textarea")).to_have_count(0)
 
 
 # -- in a page of another site -----------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ def test_the_sample_post_works(chromium, demo, site, tmp_path, from_disk):
     tester.get_by_text("not active on this text").wait_for()
     feature = page.frame_locator("#feature iframe")
     feature.locator("#root .fs-strip").first.wait_for()
-    assert feature.locator("textarea, .fs-stats").count() == 0
+    expect(feature.locator("textarea, .fs-stats")).to_have_count(0)
     feature.get_by_role("button", name="Raw top").click()
     feature.locator("button[aria-pressed=true]", has_text="Raw top").wait_for()
     with context.expect_page() as opened:
@@ -257,13 +258,13 @@ def test_the_sample_post_works(chromium, demo, site, tmp_path, from_disk):
 
 @pytest.mark.parametrize("path", ["/", f"/feature?id={FEATURE}", "/search?embed=true", "/api/docs"])
 def test_a_stranger_cannot_frame_anything_else(chromium, demo, site, path):
-    page = chromium.new_page()
+    page = chromium.fresh().new_page()
     refused = []
     page.on("console", lambda message: refused.append(message.text) if "frame-ancestors" in message.text else None)
     page.goto(site(f'<iframe src="{demo.url}{path}"></iframe>'))
-    page.wait_for_timeout(1500)
+    until(page, lambda: refused)
     page.close()
-    assert refused and "'none'" in refused[0]
+    assert "'none'" in refused[0]
 
 
 def test_whom_the_settings_name_can(chromium, site, tmp_path, tiny_root):
@@ -271,7 +272,7 @@ def test_whom_the_settings_name_can(chromium, site, tmp_path, tiny_root):
     named = Server(tiny_root)
     named._environment["FRAME_ANCESTORS"] = f"https://blog.example http://{urlsplit(address).netloc}"
     with named:
-        page = chromium.new_page()
+        page = chromium.fresh().new_page()
         page.goto(site(f'<iframe src="{named.url}/"></iframe>'))
         page.frame_locator("iframe").locator(".fs-title").wait_for(timeout=60_000)
         page.close()
@@ -309,7 +310,7 @@ def test_a_strangers_task_from_a_feature_into_a_post(visit, chromium, demo, site
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
 
-    post = chromium.new_page(viewport={"width": 700, "height": 600})
+    post = chromium.fresh(viewport={"width": 700, "height": 600}).new_page()
     post.goto(site(f"<!doctype html><h1>My post</h1>{html}"))
     embed = post.frame_locator("iframe")
     embed.locator(".em-max").wait_for(timeout=60_000)
@@ -347,7 +348,7 @@ def test_the_dialog_says_what_is_chosen_in_all_three_ways(visit, demo):
     assert parse_qs(urlsplit(target).query) == {"id": [FEATURE], "defaulttesttext": [text]}
     preview = page.frame_locator("iframe[title=Preview]")
     preview.locator(".results .row").wait_for()
-    assert preview.locator(".fs-stats").count() == 0
+    expect(preview.locator(".fs-stats")).to_have_count(0)
     assert [way.inner_text() for way in preview.locator("a.fs-open").all()] == ["Steer ↗"], "and no way to the page"
     assert page.evaluate("document.querySelector('[class*=fs-embed]') !== null")
 

@@ -171,7 +171,7 @@ def test_stored_scripts_never_run(chromium, shared):
             ids.append(anna.lists.new(line, text, test_text=text, items=[Item(key, text)]))
         anna.comments.post(key if n % 2 else ids[-1], text)
     anna.lists.new("Everything", "\n\n".join(xss.ALL)[:2000], items=[Item(key, "\n\n".join(xss.ALL)[:2000])])
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context = chromium.fresh(viewport={"width": 1440, "height": 900})
     context.add_init_script(xss.WATCH)
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
@@ -207,7 +207,7 @@ def test_stored_scripts_never_run(chromium, shared):
 def test_the_watch_would_notice(chromium, tmp_path: Path):
     """The same script sees what runs on a page that takes such texts as they are."""
     (tmp_path / "x.html").write_text("<script>alert(1)</script><img src=x onerror=\"window.xss=1\">", encoding="utf-8")
-    context = chromium.new_context()
+    context = chromium.fresh()
     context.add_init_script(xss.WATCH)
     page = context.new_page()
     page.goto((tmp_path / "x.html").as_uri())

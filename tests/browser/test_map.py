@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 
+from tests.browser.conftest import at_rest
+
 CLUSTER = """root => {
     const map = root._map, data = map.data, id = data.clusters.findIndex(one => one.level === 0 && one.label)
     const points = [...Array(data.n).keys()].filter(i => data.cluster(0, i) === id)
@@ -71,6 +73,6 @@ def test_from_the_map_to_a_shared_list_of_one_cluster(visit):
     page.wait_for_function("new URL(location).searchParams.get('colour') === 'density'")
     page.go_back()
     page.wait_for_function("new URL(location).searchParams.get('colour') !== 'density'")
-    page.wait_for_timeout(300)
+    at_rest(page)
     assert state(page)["colour"] != "density"
     there.fits()

@@ -6,12 +6,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.browser.conftest import at_rest
+
 
 def settled(page) -> None:
     """The results of the address are drawn; the first search loads the sentence model and embeds what has no vector."""
     page.wait_for_selector("article.fs-mean", timeout=280_000)
-    page.wait_for_function("!document.querySelector('.fs-wait')")
-    page.wait_for_timeout(300)
+    at_rest(page)
 
 
 def rows(page) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ import re
 
 import httpx
 import pytest
-from playwright.sync_api import TimeoutError
+from playwright.sync_api import TimeoutError, expect
 
 from tests.browser.conftest import Visit
 from tests.live import Server
@@ -237,7 +237,7 @@ def test_the_days_puzzle_is_everybodys_and_an_answer_before_signing_in_is_kept_o
     assert stack.sql(kept) == [("cleo", {"odd": 1}, True)]
     page.reload()
     page.wait_for_selector(".fs-play-points")
-    assert page.locator("button:has-text('That is my answer')").count() == 0
+    expect(page.locator("button:has-text('That is my answer')")).to_have_count(0)
     assert stack.sql(kept) == [("cleo", {"odd": 1}, True)], "once"
     page.click("text=Next round")
     page.wait_for_selector(".fs-crumbs >> text=2 of 3")

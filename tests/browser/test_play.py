@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from playwright.sync_api import expect
+
 FEATURE = "/feature?id=scribe-4l/2-res/78"
 ANSWER = "That is my answer"
 
@@ -19,9 +21,9 @@ def test_three_rounds(visit):
         assert f"round={kind}" in page.url
         texts = page.locator(".st-key-fs-play-form .fs-strip")
         assert texts.count() == (4 if kind == "odd" else 6)
-        assert page.locator(".st-key-fs-play-form .t.on").count() == 0, "no activation of what is asked about"
-        assert page.get_by_text("What others say").count() == 0, "nor what anybody says"
-        assert page.get_by_role("button", name="thumb_up").count() == 0
+        expect(page.locator(".st-key-fs-play-form .t.on"), "no activation of what is asked about").to_have_count(0)
+        expect(page.get_by_text("What others say"), "nor what anybody says").to_have_count(0)
+        expect(page.get_by_role("button", name="thumb_up")).to_have_count(0)
         if kind == "predict":
             first = page.locator(".st-key-fs-play-form").get_by_text("fires", exact=True).first
             first.click()
@@ -34,11 +36,11 @@ def test_three_rounds(visit):
         assert counts == ([0, 0, 1] if kind == "odd" else [0, 0, 6]) or (kind == "predict" and counts[2] == 5)
         page.get_by_text("What others say").wait_for()
         seen.append((page.url, said))
-    assert page.get_by_label("Your words: make them better").input_value() == "an idea | another idea"
+    expect(page.get_by_label("Your words: make them better")).to_have_value("an idea | another idea")
     page.goto(seen[0][0])
     page.locator(".fs-play-points").wait_for()
     assert page.locator(".fs-play-points").inner_text() == seen[0][1], "it was kept"
-    assert page.get_by_role("button", name=ANSWER).count() == 0, "and is not asked again"
+    expect(page.get_by_role("button", name=ANSWER), "and is not asked again").to_have_count(0)
     page.get_by_role("link", name="Leaderboards").click()
     page.locator(".fs-board").first.wait_for()
     assert page.locator(".fs-board tbody tr").first.locator("td").nth(3).inner_text() == "3"
@@ -65,7 +67,7 @@ def test_written_voted_for_and_undone(visit):
     page.get_by_role("button", name="Say it", exact=True).click()
     page.get_by_role("button", name="Vote for it").click()
     mine.get_by_text("1 · you").first.wait_for()
-    assert page.locator('[class*="st-key-fs-play-said-"]').filter(has_text="program would write").count() == 1
+    expect(page.locator('[class*="st-key-fs-play-said-"]').filter(has_text="program would write")).to_have_count(1)
     page.get_by_role("button", name="it is a mess").click()
     page.get_by_role("button", name="it is a mess · 1").wait_for()
     page.locator("h2", has_text="What others say").get_by_role("link").click()
@@ -78,4 +80,4 @@ def test_play_on_a_small_screen_in_the_dark(visit):
     narrow.page.get_by_text("What play teaches").wait_for()
     narrow.fits()
     bad = visit("/play?round=nonsense", width=390)
-    assert "is no round" in bad.page.locator(".fs-note").first.inner_text()
+    expect(bad.page.locator(".fs-note").first).to_contain_text("is no round")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from tests.browser.conftest import at_rest
+
 
 def done(page) -> None:
     page.wait_for_selector(".fs-verdict", timeout=240_000)  # the first run loads the models and embeds words
-    page.wait_for_function("!document.querySelector('.fs-wait')")
-    page.wait_for_timeout(300)
+    at_rest(page)
 
 
 def test_stated_tested_corrected_kept(visit):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import at_rest
 
 SENTENCE = "My mother and her father were born in France."
 COLOURS = {"white", "black", "blue", "green", "brown", "yellow", "grey", "gray", "dark", "purple", "scarlet"}
@@ -25,13 +28,12 @@ def names(page) -> list[tuple[str, str]]:
 def settled(page) -> None:
     """The hits of the address are drawn."""
     page.wait_for_selector("article.fs-hit")
-    page.wait_for_function("!document.querySelector('.fs-wait')")
     page.wait_for_function(
         """() => { const n = (new URL(location).searchParams.get('tokens') ?? '').split(',').filter(Boolean).length
                return document.querySelectorAll('.fs-choose a[aria-pressed=true]').length === n
                    && (n ? document.querySelector('.fs-chosen').textContent.includes(n + ' chosen') : true) }"""
     )
-    page.wait_for_timeout(500)
+    at_rest(page)
 
 
 def token(page, text: str):
@@ -50,7 +52,7 @@ def test_a_sentence_a_token_a_link(visit, width, theme):
     there.fits()
     every = names(page)
     assert len(every) == 25
-    assert page.locator("#fs-text").input_value() == SENTENCE
+    expect(page.locator("#fs-text")).to_have_value(SENTENCE)
 
     place = page.evaluate("document.querySelector('.fs-hits').getBoundingClientRect().top")
     token(page, "mother").click()
@@ -117,7 +119,7 @@ def test_choosing_by_keyboard(visit):
     page.locator("#token-9").focus()
     tip = page.locator("#fs-tip")
     tip.wait_for()
-    assert "position 9" in tip.inner_text()
+    expect(tip).to_contain_text("position 9")
 
 
 PLACE = (
@@ -213,7 +215,7 @@ def test_sources_layers_and_the_table(visit, demo):
         "id => [...document.querySelectorAll('.fs-where')].every(e => e.textContent.split(' ')[0] === id)", arg=wanted
     )
     settled(page)
-    assert page.locator(".fs-own").count() == count
+    expect(page.locator(".fs-own")).to_have_count(count)
     page.get_by_role("link", name="Next →").click()
     page.wait_for_function("document.querySelector('.fs-count')?.textContent.startsWith('26 to')")
 
@@ -234,8 +236,8 @@ def test_the_model_loads_while_a_sentence_is_typed_and_the_sentence_stays(visit)
     there = visit("/search")
     page = there.page
     page.locator("#fs-text").press_sequentially("The quick brown fox", delay=60)
-    page.wait_for_timeout(1500)
-    assert page.locator("#fs-text").input_value() == "The quick brown fox"
+    page.wait_for_timeout(1500)  # meanwhile the model loads
+    expect(page.locator("#fs-text")).to_have_value("The quick brown fox")
     page.keyboard.press("Enter")
     settled(page)
     assert query(page)["text"] == "The quick brown fox"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DEMO, Visit
 from tests.live import Server
@@ -62,7 +63,7 @@ def test_a_search_says_what_is_read_and_nothing_moves_when_it_ends(visit, hold):
     page.wait_for_selector("article.fs-hit")
     page.wait_for_function("!document.querySelector('.fs-wait')")
     assert page.evaluate(TOPS, names) == before
-    assert bar.count() == 0
+    expect(bar).to_have_count(0)
 
 
 @pytest.mark.timeout(900)  # many windows, where other tests take the processors
@@ -80,7 +81,7 @@ def test_who_waits_sees_the_place_in_line(visit, hold, braked):
     box.press("Enter")
     page.wait_for_function(f"({SAYS})() === 'Waiting: 1 request is before this one…'")
     assert page.evaluate(TOPS, [".fs-way-in"]) == place, "what was there stays, and nothing moves"
-    assert page.locator(".results .row").count() == 1
+    expect(page.locator(".results .row")).to_have_count(1)
     by_token = visit(f"/search?text={SENTENCE} token by token&view=token").page
     by_token.get_by_text("2 requests are before this one").wait_for()
     two = visit(f"/search?text={SENTENCE} two&against=texts").page

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import at_rest
 
 KEY = "scribe-4l/2-res/78"
 
@@ -10,8 +13,7 @@ KEY = "scribe-4l/2-res/78"
 def settled(page) -> None:
     """What the address asks for is drawn; the first look loads weights."""
     page.wait_for_selector(".fs-near-take", timeout=280_000)
-    page.wait_for_function("!document.querySelector('.fs-wait')", timeout=280_000)
-    page.wait_for_timeout(300)
+    at_rest(page)
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
@@ -41,7 +43,7 @@ def test_from_a_feature_to_a_list_of_its_like(visit, width, theme):
     page.wait_for_selector(".fs-chain")
     settled(page)
     there.fits()
-    assert page.locator(".fs-chain-box.own").count() == 1
+    expect(page.locator(".fs-chain-box.own")).to_have_count(1)
     page.get_by_text("Make a list").click()
     page.wait_for_url("**/quick-list?**")
     assert page.url.count("scribe-4l/") == 2

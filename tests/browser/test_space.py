@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.browser.conftest import until
 from tests.spaces import FEATURE, PROMPT, TEXT, Space
 
 HUB = "https://huggingface.co/spaces/someone/name"
@@ -25,7 +27,7 @@ def hub(chromium) -> Iterator[Callable]:
     contexts, wrong = [], []
 
     def open_(space: Space, path: str = "/", size: tuple[int, int] = (900, 700)):
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
+        context = chromium.fresh(viewport={"width": size[0], "height": size[1]})
         contexts.append(context)
         local(context, HUB)
         page = context.new_page()
@@ -49,8 +51,8 @@ def test_the_tester(hub, spaces):
     frame = hub(spaces("tester"))
     frame.locator(".em-max").wait_for()
     field = frame.get_by_label("Text to test on this feature")
-    assert field.input_value() == TEXT, "as it was asked for when it was written"
-    assert frame.locator("#em-head a, .em-open").count() == 0, "there is no workbench to lead to"
+    expect(field, "as it was asked for when it was written").to_have_value(TEXT)
+    expect(frame.locator("#em-head a, .em-open"), "there is no workbench to lead to").to_have_count(0)
     field.fill("The brother of the king.")
     frame.get_by_role("button", name="Test").click()
     frame.locator("#em-result .fs-strip", has_text="The brother of the king.").wait_for()
@@ -60,8 +62,8 @@ def test_the_steering(hub, spaces):
     frame = hub(spaces("steer"))
     done = frame.locator(".em-both:not(.working) section:last-child .t:not(.given)")
     done.first.wait_for()
-    assert frame.get_by_label("Prompt to go on from").input_value() == PROMPT
-    assert frame.get_by_label("number input for Strength").input_value() == "30"
+    expect(frame.get_by_label("Prompt to go on from")).to_have_value(PROMPT)
+    expect(frame.get_by_label("number input for Strength")).to_have_value("30")
     first = frame.locator(".em-both").inner_text()
     frame.get_by_label("Prompt to go on from").fill("My mother and")
     frame.get_by_role("button", name="Write").click()
@@ -85,13 +87,13 @@ def test_the_workbench_in_the_hubs_frame(hub, spaces):
 
 
 def test_nobody_else_may_frame_the_workbench(chromium, spaces):
-    context, refused = chromium.new_context(), []
+    context, refused = chromium.fresh(), []
     local(context, "https://elsewhere.example")
     page = context.new_page()
     page.on("console", lambda message: refused.append(message.text) if "frame-ancestors" in message.text else None)
     html = f'<!doctype html><iframe src="{spaces("workbench").url}/"></iframe>'
     page.route("https://elsewhere.example/**", lambda route: route.fulfill(body=html, content_type="text/html"))
     page.goto("https://elsewhere.example/")
-    page.wait_for_timeout(1500)
+    until(page, lambda: refused)
     context.close()
-    assert refused and "huggingface.co" in refused[0]
+    assert "huggingface.co" in refused[0]

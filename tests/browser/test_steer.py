@@ -7,6 +7,7 @@ import re
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 BAD = '<img src=x onerror="window.broken=1"> & “was”'
 TEXTS = """() => {
@@ -101,11 +102,11 @@ def test_a_feature_is_pasted_steered_swept_and_shared(visit, demo, width, theme)
     told = tip.inner_text()
     for part in ("without steering", "with steering", "change", "likeliest here"):
         assert part in told, told
-    assert "on the prompt" in page.locator(".stMainBlockContainer").inner_text()
+    expect(page.locator(".stMainBlockContainer")).to_contain_text("on the prompt")
 
     page.get_by_role("link", name="Sweep strengths").click()
     page.locator(".fs-sweep").wait_for()
-    assert page.locator(".fs-sweep tbody tr").count() == 7
+    expect(page.locator(".fs-sweep tbody tr")).to_have_count(7)
     assert query(page)["sweep"] == "1"
     there.fits()
 
@@ -123,9 +124,9 @@ def test_a_feature_is_pasted_steered_swept_and_shared(visit, demo, width, theme)
     done(friend.page)
     friend.page.wait_for_function(f"({TEXTS})().length === 2")
     assert texts(friend.page) == texts(page)
-    assert friend.page.get_by_text("no model was run for it").count() == 1
+    expect(friend.page.get_by_text("no model was run for it")).to_have_count(1)
     friend.fits()
-    assert friend.page.get_by_label("Prompt", exact=True).input_value() == "The old house was"
+    expect(friend.page.get_by_label("Prompt", exact=True)).to_have_value("The old house was")
     friend.page.get_by_role("link", name="Run it again").click()
     friend.page.wait_for_function("!location.search.includes('run=')")
     done(friend.page)
@@ -167,7 +168,7 @@ def test_it_is_stopped_and_run_again(visit):
     assert 0 < len(stopped[0]) < 250
     page.wait_for_timeout(1500)
     assert texts(page) == stopped, "it goes on"
-    assert page.locator(".st-key-fs-take").count() == 0
+    expect(page.locator(".st-key-fs-take")).to_have_count(0)
     button(page, "Run again").click()
     page.wait_for_function("([f, n]) => eval(f)()[0].length > n", arg=[TEXTS, len(stopped[0])])
     again = texts(page)
@@ -227,7 +228,7 @@ def test_nothing_that_is_written_runs(visit):
     done(page)
     page.locator(".flow .t").first.hover()
     assert page.evaluate("window.broken") is None
-    assert page.locator("img[src='x']").count() == 0
+    expect(page.locator("img[src='x']")).to_have_count(0)
     page.get_by_role("button", name="Directions of your own").click()
     dialog.locator(".vector", has_text=BAD).get_by_role("button", name="Delete").click()
     dialog.get_by_role("button", name="Really?").or_(dialog.get_by_text("Really?")).click()
@@ -260,12 +261,12 @@ def test_tokens_methods_and_numbers_go_into_the_link(visit):
     }  # fmt: skip
     page.reload()
     done(page)
-    assert page.get_by_label("Prompt", exact=True).input_value() == "The old house was"
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("The old house was")
     button(page, "Orthogonal").click()
     strength = page.get_by_role("textbox", name=re.compile("Strength of .*, as a number"))
-    assert strength.input_value() == "3", "a strength of one method says nothing in another"
+    expect(strength, "a strength of one method says nothing in another").to_have_value("3")
     button(page, "Clamp").click()
-    assert strength.input_value() == "44.5"
+    expect(strength).to_have_value("44.5")
     button(page, "Steer").click()
     page.get_by_text("The same settings and seed give the same texts.").wait_for()
     page.get_by_text("Sampling").click()
@@ -290,8 +291,8 @@ def test_a_word_and_a_preset_are_ways_in_too(visit):
     preset.click()
     done(page)
     assert query(page)["method"] == "ablate"
-    assert page.locator(".feature").count() == 1
-    assert page.get_by_text("held at 0").count() == 1
+    expect(page.locator(".feature")).to_have_count(1)
+    expect(page.get_by_text("held at 0")).to_have_count(1)
     json.loads(json.dumps(texts(page)))
     there.fits()
 
@@ -311,4 +312,4 @@ def test_from_a_feature_s_page_it_is_one_click(visit):
     there.page.get_by_role("link", name="Steer with it").click()
     there.page.wait_for_url("**/steer?**")
     there.page.locator(".feature", has_text="2-res/787").wait_for()
-    assert there.page.get_by_text("1.5 × max").count() == 1
+    expect(there.page.get_by_text("1.5 × max")).to_have_count(1)

@@ -7,6 +7,7 @@ from html import unescape
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from components.steer_view import SCALE
 from tests.browser.test_embed import FEATURE, NASTY, SCROLLS, copied, post
@@ -84,7 +85,7 @@ def test_strength_0_changes_nothing(look):
     page = look(f"/embed/steer?id={FEATURE}&strength=0&prompt={quote(PROMPT)}", FRAME, wait=DONE)
     default, steered = texts(page)
     assert default == steered and default
-    assert page.locator(".em-both .t.on").count() == 0
+    expect(page.locator(".em-both .t.on")).to_have_count(0)
 
 
 def test_the_slider_says_multiples_and_writes_when_it_is_let_go(look, demo):
@@ -129,7 +130,7 @@ def test_several_features(look):
     told = page.locator(".em-strengths b").all_inner_texts()
     assert told[0].startswith("20 · ") and told[1].startswith("−30 · −")
     slider_ = page.get_by_label("range slider for All strengths, times")
-    assert slider_.input_value() == "1"
+    expect(slider_).to_have_value("1")
     slider_.fill("0.5")
     assert [one.split(" ·")[0] for one in page.locator(".em-strengths b").all_inner_texts()] == ["10", "−15"]
     page.get_by_role("button", name="Write").click()
@@ -170,7 +171,7 @@ def test_what_is_wrong_is_told_in_the_block(look):
         page.locator(".em-note", has_text=says).wait_for()
         assert not page.evaluate(SCROLLS)
     page = look(f"/embed/steer?id={FEATURE}&strength=loud&prompt={quote(PROMPT)}", FRAME, wait=DONE)
-    assert "“loud” is not" in page.locator(".em-note").inner_text()
+    expect(page.locator(".em-note")).to_contain_text("“loud” is not")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_a_strangers_task_from_a_feature_into_a_post(visit, chromium, demo, site
     assert target.path.endswith("/steer")
     assert parse_qs(target.query) == {"model": ["scribe-4l"], "features": ["2-res/78:25"], "prompt": [PROMPT]}
 
-    mine = chromium.new_page(viewport={"width": 700, "height": 700})
+    mine = chromium.fresh(viewport={"width": 700, "height": 700}).new_page()
     mine.goto(site(f"<!doctype html><h1>My post</h1>{html}"))
     embed = mine.frame_locator("iframe")
     embed.locator(DONE).first.wait_for(timeout=60_000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.test_people import shared, sign_up, stack  # noqa: F401  # fixtures
@@ -38,7 +39,7 @@ def test_made_failed_mended_shared(chromium, shared, stack):  # noqa: F811
     page.get_by_role("link", name="Make a test suite").click()
     page.wait_for_selector("text=New test suite")
     assert box(page, "Should fire").input_value() == "My mother and her father."
-    assert box(page, "Should stay silent").input_value() == "The old house."
+    expect(box(page, "Should stay silent")).to_have_value("The old house.")
     box(page, "Should stay silent").fill("The old house.\nHer sister and her brother.")
     box(page, "Name").fill("Family <img src=x onerror=alert(1)>")
     page.get_by_role("button", name="Make and run").click()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
+from playwright.sync_api import expect
+
 
 def test_from_a_source_to_a_twin_in_another_model(visit):
     there = visit("/universal?id=scribe-4l/3-res", 390, "dark")
     page = there.page
     there.fits()
     pairs = page.locator("section table.fs-table tbody tr")
-    assert pairs.count() == 2, "the second model's two sources"
+    expect(pairs, "the second model's two sources").to_have_count(2)
     page.locator("a", has_text="stylus-3l/2-res-3l").first.click()
     page.wait_for_function("new URL(location).searchParams.get('other') === 'stylus-3l/2-res-3l'")
     rows = page.locator("table.fs-universal tbody tr")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import at_rest
 
 SENTENCE = "The population of Norway is small, but Germany’s economy is large 🙂."
 SCREENS = [(1440, "light"), (390, "dark")]
@@ -40,12 +43,12 @@ def test_home_source_feature_test_shared_link(visit, width, theme):
         field.press("Enter")
         page.wait_for_function("word => new URL(location).searchParams.get('q') === word", arg=word)
         page.wait_for_selector(".st-key-fs-table :is(.fs-pages, .fs-empty)")
-        page.wait_for_timeout(400)
+        at_rest(page)
         if page.locator(".fs-table a.main").count():
             break
     page.locator(".fs-table th >> text=maximum").click()
     page.wait_for_function("new URL(location).searchParams.get('sort') === '-maximum'")
-    page.wait_for_timeout(400)
+    at_rest(page)
     page.locator(".fs-table a.main").first.click()
     page.get_by_label("Text to test on this feature").wait_for()
     page.wait_for_selector("#root .fs-strip")
@@ -74,7 +77,7 @@ def test_every_page_fits_its_window(visit, width, theme):
     for path in ("/glossary", "/model", "/release", "/set", "/source", "/feature", "/feature?id=nonsense"):
         there.page.goto(there.base + path)
         there.page.wait_for_selector(".fs-title")
-        there.page.wait_for_timeout(300)
+        at_rest(there.page)
         there.fits()
 
 
@@ -120,8 +123,8 @@ def test_keeping_and_comparing_tests(visit, demo):
 
     def rows(count: int) -> None:
         page.locator(".results .row").nth(count - 1).wait_for()
-        page.wait_for_timeout(300)
-        assert page.locator(".results .row").count() == count
+        at_rest(page)
+        expect(page.locator(".results .row")).to_have_count(count)
 
     box.fill("One line.\nAnother line.")
     box.press("Enter")
@@ -131,14 +134,14 @@ def test_keeping_and_comparing_tests(visit, demo):
     box.fill("A third.")
     box.press("Enter")
     page.wait_for_function("new URL(location).searchParams.getAll('defaulttesttext')[1] === 'A third.'")
-    page.wait_for_timeout(600)
+    at_rest(page)
     rows(2)
     assert query(page)["defaulttesttext"] == ["One line.", "A third."]
     assert query(page)["kept"] == ["1"]
     box.fill("   ")
     box.press("Enter")
     page.get_by_role("alert").wait_for()
-    assert "empty" in page.get_by_role("alert").inner_text()
+    expect(page.get_by_role("alert")).to_contain_text("empty")
     rows(1)  # the kept one
 
 
@@ -162,8 +165,8 @@ def test_examples_by_click_and_by_keyboard(visit, demo):
     page.keyboard.press("ArrowRight")
     tip = page.locator("#fs-tip")
     tip.wait_for()
-    assert "token id" in tip.inner_text()
-    assert "position" in tip.inner_text()
+    expect(tip).to_contain_text("token id")
+    expect(tip).to_contain_text("position")
     page.keyboard.press("Escape")
     page.get_by_label("Copy this example into the test box").first.click()
     assert page.get_by_label("Text to test on this feature").input_value().strip()
