@@ -104,15 +104,23 @@ def _measuring(record: SourceRecord, found: Evaluation | None) -> dict[str, str]
         with st.container(horizontal=True, horizontal_alignment="center" if found is None else "left"):
             begin = st.button(label, key="quality-measure", type="primary" if found is None else "secondary")
         if begin:
-            resources.measuring(str(record.key), begin=True)
-            st.rerun()
+            _begin(str(record.key))
     return tried
+
+
+def _begin(key: str) -> None:
+    """Begins, if this visitor still may: it may have been a while since the page was drawn."""
+    try:
+        resources.workbench().bring.allowed.ask(people.people())
+    except WorkbenchError as error:
+        st.html(note(str(error)))
+        return
+    resources.measuring(key, begin=True)
+    st.rerun()
 
 
 def _why_not(record: SourceRecord) -> str:
     """Why this visitor cannot have it measured; empty if they can."""
-    if record.kind not in ("sae", "transcoder"):
-        return "Neurons and directions have no reconstruction to measure; they are the baselines of SAEs beside them."
     if "weights" not in record.has:
         return "Its weights are not here, so nothing can be measured."
     (why,) = people.gather(lambda them: resources.workbench().bring.may(them))

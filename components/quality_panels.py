@@ -85,17 +85,16 @@ def head(record: SourceRecord) -> tuple[list[str], str]:
 
 
 def others(key: SourceKey, sources: Sequence[SourceRecord]) -> Html:
-    """The qualities of the model's other dictionaries, one click away."""
+    """The qualities of the model's other sources, one click away."""
 
     def pill(source: SourceRecord) -> str:
         if source.key == key:
             return f'<span class="fs-pill on" aria-current="page">{esc(source.key.source_id)}</span>'
         return f'<a class="fs-pill" href="{esc(links.quality(source.key))}">{esc(source.key.source_id)}</a>'
 
-    some = [one for one in tables.arranged(sources) if one.kind in ("sae", "transcoder") or one.key == key]
-    if len(some) < 2:
+    if len(sources) < 2:
         return Html("")
-    return Html(f'<nav class="fs-pills" aria-label="Sources">{join(pill(s) for s in some)}</nav>')
+    return Html(f'<nav class="fs-pills" aria-label="Sources">{join(pill(s) for s in tables.arranged(sources))}</nav>')
 
 
 # -- nothing yet -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import streamlit as st
@@ -49,7 +50,6 @@ def test_who_may_not_is_told(own, monkeypatch):
     app = visit("quality.py", source=tiny.SAE)
     assert "whoever may" in html(app) or "who may add sources" in html(app)
     assert not [one for one in app.button if one.key == "quality-measure"]
-    assert "no reconstruction" in html(visit("quality.py", source=tiny.NEURONS))
 
 
 def test_measuring_goes_on_without_the_page_and_its_end_is_seen(own, monkeypatch):
@@ -70,6 +70,20 @@ def test_measuring_goes_on_without_the_page_and_its_end_is_seen(own, monkeypatch
     going.set()
     resources.measuring(tiny.SAE, begin=False).wait(60)
     assert "0.9200" in html(visit("quality.py", source=tiny.SAE))
+
+
+def test_what_cannot_be_measured_is_said_and_not_offered_again(own, monkeypatch):
+    def measure(key, **_):
+        kept = measured.keep(own, str(key))
+        bare = replace(kept.own, tpp=None)
+        monkeypatch.setattr(own.quality, "of", lambda key: replace(kept, own=bare))
+        return replace(kept, own=bare, lacking=(("tpp", "The texts are of one kind."),))
+
+    monkeypatch.setattr(own.quality, "measure", measure)
+    resources.measuring(tiny.SAE, begin=True).wait(60)
+    app = visit("quality.py", source=tiny.SAE)
+    assert "The texts are of one kind." in html(app)
+    assert not [one for one in app.button if one.key == "quality-measure"]
 
 
 def test_what_goes_wrong_is_said(own, monkeypatch):
