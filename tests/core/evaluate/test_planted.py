@@ -149,9 +149,11 @@ def test_words_are_tokens_of_a_space_and_letters() -> None:
 # -- small parts -------------------------------------------------------------------------------------------------------
 
 
-def test_logistic_regression_is_scikit_learns() -> None:
+@pytest.mark.parametrize("few", [512, 0], ids=["newton", "descent"])
+def test_logistic_regression_is_scikit_learns(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.linear_model import LogisticRegression
 
+    monkeypatch.setattr("core.evaluate.logistic.FEW", few)
     draw = np.random.default_rng(0)
     x = draw.normal(size=(300, 5)) * [1, 2, 3, 4, 5]
     y = x @ [1, -0.5, 0.2, 0, 0] + draw.normal(size=300) > 0.5
