@@ -61,16 +61,17 @@ def test_from_the_leaderboard_to_a_source(visit):
     scores = page.locator(".fs-board tbody tr:not(.fs-theirs) td.n:nth-of-type(10)")
     page.get_by_role("button", name="width · explained variance").click()
     asks(page, "y", "explained_variance")
+    page.get_by_role("button", name="width · explained variance", pressed=True).wait_for()
     page.get_by_role("button", name="measured elsewhere").click()
     asks(page, "elsewhere", "0")
+    page.get_by_role("button", name="measured elsewhere", pressed=False).wait_for()
     page.wait_for_function("!document.querySelector('.fs-theirs')")
     with page.expect_download() as taken:
         page.get_by_role("link", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(taken.value.path().read_text())))
     found = [float(row["ce_loss_score"]) for row in rows if row["ce_loss_score"]]
     assert found == sorted(found, reverse=True) and len(rows) == scores.count() == 6
-    page.locator(".fs-xy-dot:has(.fs-mk.here)").first.hover()
-    page.wait_for_function("document.getElementById('fs-tip')?.textContent.includes('explained variance')")
+    assert "explained variance" in page.locator(".fs-xy-dot:has(.fs-mk.here)").first.get_attribute("data-tip")
     page.locator(".fs-board").get_by_role("link", name="2-res", exact=True).click()
     page.wait_for_url("**/quality?source=scribe-4l/2-res")
     page.wait_for_selector(".fs-measured")
@@ -88,9 +89,7 @@ def test_both_pages_on_a_narrow_screen(visit):
     page.wait_for_selector(".fs-measured")
     there.fits()
     term = page.locator(".fs-measured .fs-term", has_text="explained variance").first
-    term.scroll_into_view_if_needed()
-    term.focus()
-    page.wait_for_function("document.getElementById('fs-tip')?.textContent.includes('variance')")
+    assert "variance that the reconstruction keeps" in term.get_attribute("data-tip")
     page.locator("nav.fs-pills").get_by_role("link", name="0-res", exact=True).click()
     page.wait_for_selector("text=has not been measured yet")
     page.get_by_role("button", name="Measure it").wait_for()
