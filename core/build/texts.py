@@ -132,10 +132,16 @@ def again(folder: Path, config: BuildConfig, settings_sha256: str) -> Prompts:
     """The prompts that the source in `folder` was built on, the first `config.prompts` of them.
 
     Raises:
-        BadConfig: they are of a model with another tokenizer or configuration, or longer than `config.context`.
+        BadConfig: they are of an import or of a model with another tokenizer or configuration, or longer than
+            `config.context`.
         BadData: the source is damaged.
     """
     manifest, data = read_source(folder / "source.json"), SourceData(folder)
+    if "imported" in manifest.build:
+        raise BadConfig(
+            f"dataset.like: {manifest.record.key} was imported, with pieces of texts and without the tokens that its "
+            "model read. Name a source that was built here, or the texts themselves by path or hub."
+        )
     if manifest.build.get("model_settings_sha256") != settings_sha256:
         raise BadConfig(
             f"dataset.like: {manifest.record.key} was built with another tokenizer or configuration than "

@@ -59,3 +59,9 @@ def test_other_weights_are_refused(imported, tiny_config, tmp_path):
         imported.exchange.join(tmp_path / "none.yaml")
     with pytest.raises(NotFound, match="tiny/1-what"):
         imported.exchange.join(config(tiny_config, tmp_path, id="1-what"))
+
+
+def test_its_texts_are_no_prompts_to_build_on(imported, tiny_config, tmp_path):
+    path = config(tiny_config, tmp_path, id="1-more", more="dataset: {like: 1-res}\ncontext: 48\n")
+    with pytest.raises(BadConfig, match=r"dataset\.like: tiny/1-res was imported.*Name a source that was built here"):
+        imported.build(path)
