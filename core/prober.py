@@ -56,9 +56,9 @@ class Prober:
         values = tuple(np.asarray(found.fit.direction, np.float32).tolist())
         name = label.strip() or f"probe: {method}, {int(labels.sum())} against {int((~labels).sum())} texts"
         vector = self._bench._steerer.made(model_id, hook, values, name, found.distance)
-        known = None if label.strip() else self._bench._kept.vector(vector.key)
-        if known is not None:
-            vector = replace(vector, label=known.label)  # trained once more without a name: it has one
+        before = None if label.strip() else self._bench._kept.vector(vector.key)
+        if before is not None:
+            vector = replace(vector, label=before.label)  # trained once more without a name: it has one
         record = ProbeRecord(
             key=vector.key, label=vector.label, hook=hook, method=method, pooled=pooled, seed=seed, auc=found.auc,
             control=found.control, p=found.p, shuffles=found.shuffles, folds=found.folds,
