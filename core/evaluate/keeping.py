@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +29,10 @@ FORMAT = 1
 """Of the methods and of the files; others are measured anew."""
 KIND, OWN = "eval", "source"
 _QUALITY = TypeAdapter(Quality)
+REMEMBERED = 20_000
+"""Files whose records are kept in memory."""
+_READ: dict[Path, tuple[tuple[int, int, int], Quality | None]] = {}
+_LOCK = threading.Lock()  # guards it
 
 
 def made_from(part: Part, build: Mapping[str, Any], on: str) -> dict[str, Any]:
@@ -105,13 +110,32 @@ def _subjects(place: Path, part: str) -> dict[str, Quality]:
     for path in place.glob("*.json") if place.is_dir() else ():
         if path.name == MADE or path.name.startswith("."):
             continue
-        try:
-            quality = _QUALITY.validate_python(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue
-        if getattr(quality, part) is not None:
+        quality = _subject(path)
+        if quality is not None and getattr(quality, part) is not None:
             found[quality.name] = quality
     return found
+
+
+def _subject(path: Path) -> Quality | None:
+    """One subject's file; what was read before is read again only if the file is another. None if it is damaged."""
+    try:
+        stat = path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        with _LOCK:
+            held = _READ.get(path)
+        if held is None or held[0] != stamp:
+            try:
+                made = _QUALITY.validate_python(json.loads(path.read_text(encoding="utf-8")))
+            except ValueError:
+                made = None
+            held = (stamp, made)
+            with _LOCK:
+                if len(_READ) >= REMEMBERED:
+                    _READ.clear()
+                _READ[path] = held
+        return held[1]
+    except OSError:
+        return None
 
 
 def _write(path: Path, value: object) -> None:
