@@ -8,6 +8,7 @@ at the end is short.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -71,6 +72,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("online"):  # not by keywords: a folder of that name is one
             item.add_marker(pytest.mark.skip(reason="needs the network: -m online"))
+
+
+def pytest_configure() -> None:
+    """Nothing is garbage while tests are found: a million objects, looked through dozens of times."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: the collector, where a test calls it or by itself, looks at what came later."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

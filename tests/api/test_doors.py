@@ -174,10 +174,10 @@ def test_the_examples_of_the_description_work_on_the_demo(tmp_path):
             expected, word = {
                 "/steer-chat": (400, "no chat template"), "/steer-load": (404, "no saved run"),
                 "/user/api-key/revoke": (404, "no such key"),
-                "/probe/get": (404, "no probe"),
+                "/probe/get": (404, "no probe"), "/quality/scribe-4l/2-res": (404, "Nobody has measured"),
                 # Nor is any source on its way in.
                 **{f"/bring/{job}": (404, "no job") for job in
-                   ("get", "plan", "check", "build", "resume", "pause", "cancel", "forget")},
+                   ("get", "plan", "check", "build", "import", "resume", "pause", "cancel", "forget")},
                 "/bring/look": (404, "no folder"), "/bring/new": (404, "no folder"),
                 # Nor is it an engine for others.
                 **{f"/engine/v1/{what}": (403, "no engine") for what in ("tokens", "codes", "steer", "sweep")},

@@ -107,12 +107,11 @@ def dense(model: Path, sae: Path | None, prompts: list[list[int]], hook: str, sp
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[a's columns, b's columns], two columns at a time by NumPy; NaN where one is constant."""
-    result = np.full((a.shape[1], b.shape[1]), np.nan)
-    for i in range(a.shape[1]):
-        for j in range(b.shape[1]):
-            if np.ptp(a[:, i]) > 0 and np.ptp(b[:, j]) > 0:
-                result[i, j] = np.corrcoef(a[:, i], b[:, j])[0, 1]
+    """[a's columns, b's columns] by NumPy; NaN where one is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = np.corrcoef(a, b, rowvar=False)[: a.shape[1], a.shape[1] :].copy()
+    result[np.ptp(a, axis=0) == 0] = np.nan
+    result[:, np.ptp(b, axis=0) == 0] = np.nan
     return result
 
 

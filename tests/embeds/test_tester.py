@@ -160,7 +160,7 @@ class Running:
     def __enter__(self) -> Running:
         self._thread.start()
         while not self._server.started:
-            pass
+            time.sleep(0.005)
         return self
 
     def __exit__(self, *_: object) -> None:
