@@ -8,6 +8,7 @@ here imports torch before something is computed.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -273,16 +274,15 @@ class Circuits:
 
     def _end(self, model: LoadedModel) -> End:
         """The model's, looked at once: that it gives the model's own logits."""
-        held = self._ends.get(id(model))
+        key = id(model)
+        held = self._ends.get(key)
         if held is None or held[0]() is not model:
-            import weakref
-
             from core.techniques.circuits.checking import checked_end
 
-            slot = self._bench._model_slot(model.manifest.spec.id)
-            with slot.lock:
-                held = (weakref.ref(model), checked_end(model))
-            self._ends = {id(model): held}
+            with self._bench._model_slot(model.manifest.spec.id).lock:
+                end = checked_end(model)
+            held = (weakref.ref(model, lambda _: self._ends.pop(key, None)), end)  # or its unembedding would stay
+            self._ends[key] = held
         return held[1]
 
     def _usual(self, model_id: str, at: At) -> tuple[int, ...]:
