@@ -133,6 +133,7 @@ def test_the_description_lists_every_route(client):
     ours += " /together/{model_id}/{source_id}/{index} /cossim /similar /similar/{model_id}/{source_id}/{index}"
     ours += " /feature/{model_id}/{source_id}/{index}/vector"
     ours += " /compare/read /export/{model_id}/{source_id} /probe/new /probe/get"
+    ours += " /bring/import /quality/{model_id}/{source_id} /leaderboard"
     ours += " /bring /bring/look /bring/new /bring/get /bring/plan /bring/check /bring/build /bring/resume /bring/pause"
     ours += " /bring/cancel /bring/forget /model/new /source-set/new /feature/upload-batch"
     ours += " /engine/v1/tokens /engine/v1/codes /engine/v1/steer /engine/v1/sweep"
