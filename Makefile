@@ -37,6 +37,7 @@ bench: $(VENV)/.dev packages
 	$(BIN)/python -m benchmarks.explain
 	$(BIN)/python -m benchmarks.similar
 	$(BIN)/python -m benchmarks.circuits
+	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.map
 	$(BIN)/python -m benchmarks.ingest
 

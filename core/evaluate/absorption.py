@@ -109,29 +109,49 @@ def samples(
     return Samples(torch.cat(x).numpy(), [torch.cat(kept).numpy() for kept in codes])
 
 
-def absorption(
-    codes: Float32[np.ndarray, "uses d_sae"], x: Float64[np.ndarray, "uses d"],
-    decoder: Float64[np.ndarray, "d_sae d"], where: Uses, names: Sequence[str], on: TokenSet, made: str,
-) -> Absorption:  # fmt: skip
-    """The record of one dictionary; `names` are what tokens read like.
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """The letters that can be read from the activation, and the probes that do."""
+
+    known: list[int]
+    """0 for a."""
+    labels: Bool[np.ndarray, "uses letters"]
+    probes: Probes
+    f1: list[float]
+    """Of each probe, on held-out words."""
+
+
+def letters(x: Float64[np.ndarray, "uses d"], where: Uses) -> Letters:
+    """Those with enough words and a probe that tells them; dictionaries of one activation share them.
 
     Raises:
-        NotAvailable: no letter has enough words and a probe that tells it.
+        NotAvailable: there are none.
     """
-    letters = [n for n in range(26) if min(_words(where, n, False), _words(where, n, True)) >= WORDS]
-    if not letters:
+    known = [n for n in range(26) if min(_words(where, n, False), _words(where, n, True)) >= WORDS]
+    if not known:
         raise NotAvailable(f"No letter begins {WORDS} words of the texts on either side.")
-    labels = where.letter[:, None] == np.array(letters)
-    train = ~where.held_out
-    probes = fit(x[train], labels[train])
-    found = [_letter(n, codes, x, decoder, where, probes, labels, names, letters) for n in range(len(letters))]
-    told = [one for one in found if one.probe_f1 >= PROBE]
+    labels, test = where.letter[:, None] == np.array(known), where.held_out
+    probes = fit(x[~test], labels[~test])
+    said = probes.logits(x[test]) > 0
+    scores = [f1(said[:, n], labels[test, n]) for n in range(len(known))]
+    told = [n for n, score in enumerate(scores) if score >= PROBE]
     if not told:
-        best = max(one.probe_f1 for one in found)
         raise NotAvailable(
-            f"No letter can be read from the activation: the best probe's F1 on held-out words is {best:.2f}, and "
-            f"{PROBE} is needed."
+            f"No letter can be read from the activation: the best probe's F1 on held-out words is {max(scores):.2f}, "
+            f"and {PROBE} is needed."
         )
+    return Letters(
+        [known[n] for n in told], labels[:, told], Probes(probes.weights[:, told], probes.bias[told]),
+        [scores[n] for n in told],
+    )  # fmt: skip
+
+
+def absorption(
+    codes: Float32[np.ndarray, "uses d_sae"], x: Float64[np.ndarray, "uses d"], read: Letters,
+    decoder: Float64[np.ndarray, "d_sae d"], where: Uses, names: Sequence[str], on: TokenSet, made: str,
+) -> Absorption:  # fmt: skip
+    """The record of one dictionary; `names` are what tokens read like."""
+    told = [_letter(n, codes, x, decoder, where, read, names) for n in range(len(read.known))]
     return Absorption(
         on=on, made=made, letters=tuple(told), rate=bootstrap.mean([one.rate for one in told]),
         fraction=bootstrap.mean([one.fraction for one in told]),
@@ -146,10 +166,9 @@ def _words(where: Uses, letter: int, held_out: bool) -> int:
 
 def _letter(
     number: int, codes: Float32[np.ndarray, "uses d_sae"], x: Float64[np.ndarray, "uses d"],
-    decoder: Float64[np.ndarray, "d_sae d"], where: Uses, probes: Probes, labels: Bool[np.ndarray, "uses letters"],
-    names: Sequence[str], letters: Sequence[int],
+    decoder: Float64[np.ndarray, "d_sae d"], where: Uses, read: Letters, names: Sequence[str],
 ) -> LetterAbsorption:  # fmt: skip
-    truth, test = labels[:, number], where.held_out
+    truth, test, probes = read.labels[:, number], where.held_out, read.probes
     own, score = _own(codes, truth, test)
     said = probes.logits(x[test])[:, number] > 0
     right = np.flatnonzero(test)[said & truth[test]]
@@ -166,8 +185,8 @@ def _letter(
     silent = (codes[right][:, own] == 0).all(1)
     absorbed = silent & (cosine[top] > COSINE) & (wanted > 0) & (most > SHARE * wanted)
     return LetterAbsorption(
-        letter=chr(97 + letters[number]), words=len(right), features=tuple(own.tolist()), f1=score,
-        probe_f1=f1(said, truth[test]), absorbed=int(absorbed.sum()),
+        letter=chr(97 + read.known[number]), words=len(right), features=tuple(own.tolist()), f1=score,
+        probe_f1=read.f1[number], absorbed=int(absorbed.sum()),
         rate=float(absorbed.mean()) if len(right) else 0.0,
         fraction=float(_fractions(others, cosine, mine, wanted).mean()) if len(right) else 0.0,
         absorbers=tuple(

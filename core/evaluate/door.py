@@ -12,7 +12,7 @@ from core.catalog.catalog import Entry
 from core.errors import NotAvailable, NotFound
 from core.evaluate import foreign, keeping, leaderboard
 from core.evaluate.foreign import Foreign, ForeignShelf
-from core.evaluate.records import PARTS, Control, Evaluation, LeaderboardRow, Part
+from core.evaluate.records import PARTS, Control, Evaluation, LeaderboardRow
 from core.records import Records, SourceKey
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Quality:
     # -- measuring -----------------------------------------------------------------------------------------------------
 
     def measure(
-        self, key: SourceKey | str, *, parts: Sequence[Part] = PARTS, baselines: bool = True,
+        self, key: SourceKey | str, *, parts: Sequence[str] = PARTS, baselines: bool = True,
         controls: Sequence[Control] = (), texts: Path | None = None, tokens: int | None = None, again: bool = False,
         progress: Progress | None = None,
     ) -> Evaluation:  # fmt: skip

@@ -117,6 +117,13 @@ class Own:
     def _moments(self, hook: str) -> Moments:
         return moments(self.model.bridge, hook, self._tokens, progress=self._progress, turn=self._turn)
 
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """What `baselines` will be called, without making them."""
+        if not isinstance(self.source, Sae):
+            return ()
+        return "pca", "neurons" if self._below() is not None else "coordinates", "random"
+
     def baselines(self) -> list[Subject]:
         """PCA, the neurons or coordinates, random directions; none for what is no autoencoder."""
         if not isinstance(self.source, Sae):
@@ -134,19 +141,27 @@ class Own:
             for name, made, what in found
         ]
 
-    def _units(self) -> tuple[str, Any, str]:
-        """(name, dictionary, what it is) of the neurons, or of coordinates where there are none."""
-        out, k, own = self.source.hook_out, self.k, self.moments
-        told = f"the {k} that are farthest from their means a token"
+    def _below(self) -> str | Tensor | None:
+        """Where the neurons are: the hook itself, or behind it their rows of `W_out`; None where there are none."""
+        out = self.source.hook_out
         layer = hook_layer(out)
         if out.endswith(".mlp.hook_post"):
+            return out
+        block = self.model.bridge.blocks[layer]
+        rows = getattr(getattr(block, "mlp", None), "W_out", None)
+        plain = out == f"blocks.{layer}.hook_mlp_out" and not hasattr(block, "ln2_post")  # no norm follows the MLP
+        return rows.detach() if plain and isinstance(rows, Tensor) and rows.ndim == 2 else None
+
+    def _units(self) -> tuple[str, Any, str]:
+        """(name, dictionary, what it is) of the neurons, or of coordinates where there are none."""
+        out, k, own, below = self.source.hook_out, self.k, self.moments, self._below()
+        told = f"the {k} that are farthest from their means a token"
+        if isinstance(below, Tensor):
+            hook = f"blocks.{hook_layer(out)}.mlp.hook_post"
+            made = baselines.NeuronsBelow(hook, out, below, self._moments(hook).mean, own.mean, k)
+            return "neurons", made, f"the MLP's neurons, the {k} that move its output farthest a token"
+        if below is not None:
             return "neurons", baselines.coordinates(out, own.mean, k), f"the MLP's neurons, {told}"
-        rows = getattr(getattr(self.model.bridge.blocks[layer], "mlp", None), "W_out", None)
-        if out == f"blocks.{layer}.hook_mlp_out" and isinstance(rows, Tensor) and rows.ndim == 2:
-            if not hasattr(self.model.bridge.blocks[layer], "ln2_post"):  # a norm follows the MLP there
-                below = f"blocks.{layer}.mlp.hook_post"
-                made = baselines.NeuronsBelow(below, out, rows.detach(), self._moments(below).mean, own.mean, k)
-                return "neurons", made, f"the MLP's neurons, the {k} that move its output farthest a token"
         return "coordinates", baselines.coordinates(out, own.mean, k), f"the hook point's coordinates, {told}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ import torch
 from core.catalog.catalog import Entry
 from core.errors import BadInput, NotAvailable
 from core.evaluate import keeping
-from core.evaluate.absorption import absorption, samples, uses
+from core.evaluate.absorption import absorption, letters, samples, uses
 from core.evaluate.bootstrap import groups
 from core.evaluate.files import write_figures
 from core.evaluate.interp import interp
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class Asked:
     """What is to be measured."""
 
-    parts: Sequence[Part] = PARTS
+    parts: Sequence[str] = PARTS
     baselines: bool = True
     controls: Sequence[Control] = ()
     texts: Path | None = None
@@ -81,7 +81,12 @@ class Suite:
         self._lacking: dict[str, str] = {}
 
     def run(self) -> Evaluation:
-        """Measures what is not kept yet, and returns all of it."""
+        """Measures what is not kept yet, and returns all of it.
+
+        Raises:
+            NotFound, NotAvailable, BadConfig, BadInput: a control is not there or cannot be one.
+        """
+        assert len(self._controls) == len(self._asked.controls)  # what is wrong with one is said before any work
         found: dict[str, Quality] = {}
         jobs: dict[Part, Callable[[], dict[str, Quality]]] = {
             "reconstruction": self._reconstruction, "features": self._features, "absorption": self._absorption,
@@ -109,23 +114,28 @@ class Suite:
     def _baselines(self) -> list[Subject]:
         return self._own.baselines() if self._asked.baselines else []
 
-    @property
-    def _everybody(self) -> list[Subject]:
-        return [self._own.subject, *self._baselines, *self._controls]
+    def _everybody(self, there: Collection[str]) -> list[Subject]:
+        """All subjects, but for baselines of which every one is there: making them takes passes."""
+        known = self._own.baseline_names if self._asked.baselines else ()
+        some = [] if all(name in there for name in known) else self._baselines
+        return [self._own.subject, *some, *self._controls]
 
     def _tell(self, what: str, done: float, of: float) -> None:
         self._say(f"{self._what}: {what}" if self._what else what, done, of)
 
     def _each(
-        self, part: Part, on: TokenSet, subjects: Sequence[Subject],
-        work: Callable[[list[Subject]], Sequence[Any]],
+        self, part: Part, on: TokenSet, work: Callable[[list[Subject]], Sequence[Any]],
+        alone: Subject | None = None,
     ) -> dict[str, Quality]:  # fmt: skip
-        """Of each subject its part: kept, or what `work` makes of those on one model that are missing."""
+        """Of each subject, or of one alone, its part: kept, or what `work` makes of those on one model that lack it."""
         made = keeping.made_from(part, self._entry.manifest.build, on.sha256)
         folders = [root / self._key.model_id / self._key.source_id for root in self._bench.catalog.roots]
         there = {} if self._asked.again else keeping.kept(folders, made)
+        subjects = self._everybody(there) if alone is None else [alone]
         left = missing(subjects, there)
         named = {s.head.name for s in subjects}
+        if alone is None and self._asked.baselines:
+            named |= set(self._own.baseline_names)
         found = {name: quality for name, quality in there.items() if name in named}
         for bridge in dict.fromkeys(id(s.bridge) for s in left):
             together = [s for s in left if id(s.bridge) == bridge]
@@ -168,7 +178,7 @@ class Suite:
                 for plain, whole in sums
             ]
 
-        return self._each("reconstruction", self._on, self._everybody, work)
+        return self._each("reconstruction", self._on, work)
 
     def _features(self) -> dict[str, Quality]:
         def work(subjects: list[Subject]) -> list[Any]:
@@ -183,7 +193,7 @@ class Suite:
                 for s, count in zip(subjects, counts, strict=True)
             ]
 
-        return self._each("features", self._on, self._everybody, work)
+        return self._each("features", self._on, work)
 
     def _absorption(self) -> dict[str, Quality]:
         where = uses(self._texts.rows, self._model.vocabulary.pieces)
@@ -196,12 +206,15 @@ class Suite:
                 first.bridge, [s.dictionary for s in subjects], hook, self._tokens, where, progress=self._tell,
                 turn=first.turn,
             )  # fmt: skip
+            read = _or_why(letters, found.x, where)
+            if isinstance(read, str):
+                return [read] * len(subjects)
             return [
-                _or_why(absorption, codes, found.x, _Rows(s), where, names, self._on, now())
+                _or_why(absorption, codes, found.x, read, _Rows(s), where, names, self._on, now())
                 for s, codes in zip(subjects, found.codes, strict=True)
             ]
 
-        return self._each("absorption", self._on, self._everybody, work)
+        return self._each("absorption", self._on, work)
 
     @cached_property
     def _kinds(self) -> tuple[Texts, TokenSet, Kinds]:
@@ -234,7 +247,7 @@ class Suite:
                 for s, (means, n) in zip(subjects, self._pooled(subjects), strict=True)
             ]
 
-        return self._each("probing", on, self._everybody, work)
+        return self._each("probing", on, work)
 
     def _tpp(self) -> dict[str, Quality]:
         _, on, told = self._kinds
@@ -245,7 +258,7 @@ class Suite:
                 for s, (means, n) in zip(subjects, self._pooled(subjects), strict=True)
             ]
 
-        return self._each("tpp", on, self._everybody, work)
+        return self._each("tpp", on, work)
 
     def _interp(self) -> dict[str, Quality]:
         found: dict[str, Quality] = {}
@@ -259,7 +272,7 @@ class Suite:
             if subject.head.name == OWN:
                 own = on
             found |= self._each(
-                "interp", own, [subject], partial(_interp_of, rules, scored, on),
+                "interp", own, partial(_interp_of, rules, scored, on), subject
             )  # fmt: skip
         return found
 
@@ -270,7 +283,7 @@ def tensors(texts: Texts, special: Sequence[int]) -> Tokens:
     return Tokens(pad(texts.rows), lengths, torch.from_numpy(groups(texts.documents)), special)
 
 
-def asked_in_order(parts: Sequence[Part]) -> list[Part]:
+def asked_in_order(parts: Sequence[str]) -> list[Part]:
     """Those that are asked for, each once."""
     return [part for part in PARTS if part in parts]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import NotAvailable
-from core.evaluate.absorption import Uses, absorption, uses
+from core.evaluate.absorption import Uses, absorption, letters, uses
 from core.evaluate.accuracy import Judge
 from core.evaluate.interp import interp
 from core.evaluate.logistic import f1, fit
@@ -82,9 +82,9 @@ def test_one_kind_of_text_cannot_be_told_apart() -> None:
 # -- absorption --------------------------------------------------------------------------------------------------------
 
 
-def words(letters: int = 3, per: int = 30, each: int = 4) -> tuple[Uses, list[str]]:
+def words(count: int = 3, per: int = 30, each: int = 4) -> tuple[Uses, list[str]]:
     """Made-up words of some first letters, each used some times; two of five held out."""
-    names = [f" {chr(97 + letter)}{word:02d}" for letter in range(letters) for word in range(per)]
+    names = [f" {chr(97 + letter)}{word:02d}" for letter in range(count) for word in range(per)]
     word = np.repeat(np.arange(len(names)), each)
     return Uses(word, word // per, word % 5 < 2, {}), names
 
@@ -110,7 +110,7 @@ def absorbed(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, Uses, li
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_planted_absorption_is_recovered(share: float) -> None:
     codes, x, decoder, where, names, count = absorbed(share)
-    found = absorption(codes, x, decoder, where, names, ON, "")
+    found = absorption(codes, x, letters(x, where), decoder, where, names, ON, "")
     a, b, c = found.letters
     assert (a.letter, a.features, a.absorbed, a.words) == ("a", (0,), count, 48)
     assert a.rate == share and b.rate == c.rate == 0
@@ -125,17 +125,19 @@ def test_a_letter_that_two_features_share_is_split() -> None:
     split = np.concatenate([codes, np.zeros_like(codes[:, :1])], 1)
     half = (where.letter == 0) & (where.word % 2 == 0)
     split[half, -1], split[half, 0] = 1.0, 0.0
-    found = absorption(split, x, np.concatenate([decoder, decoder[:1]]), where, names, ON, "")
+    found = absorption(
+        split, x, letters(x, where), np.concatenate([decoder, decoder[:1]]), where, names, ON, ""
+    )
     assert set(found.letters[0].features) == {0, len(split[0]) - 1}
     assert found.letters[0].f1 < 0.9 and found.letters[0].absorbed == 0
     assert [len(one.features) for one in found.letters[1:]] == [1, 1]
 
 
 def test_letters_that_nothing_tells_are_left_out() -> None:
-    codes, x, decoder, where, names, _ = absorbed(0.0)
+    _, x, _, where, _, _ = absorbed(0.0)
     noise = np.random.default_rng(0).normal(size=x.shape)
     with pytest.raises(NotAvailable, match="No letter can be read"):
-        absorption(codes, noise, decoder, where, names, ON, "")
+        letters(noise, where)
 
 
 def test_words_are_tokens_of_a_space_and_letters() -> None:
