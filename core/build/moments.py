@@ -6,17 +6,20 @@ stored tails. Pearson's r of f and g from sums: (E fg - E f E g) / (sd f sd g); 
 
 Coordinates and neurons may lie far from zero and hardly vary, so that E fg and E f E g would cancel to noise. Their
 sums are therefore of x - shift, the shift being the first counted token's value: a constant coordinate has exactly no
-spread. Products are taken in float32 within a batch and summed in float64 over batches.
+spread. Products are taken in float32 within a batch and summed in float64 over batches. NumPy's, of dense sources, run on one
+thread: on two they are rounded otherwise, and a build gives the same bytes however many it has.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from core.build.nonzeros import Rows, by_feature
 from core.kernel import F32, F64, I32, I64, Bool, compiled, no_type_check
@@ -123,7 +126,8 @@ class DenseMoments:
         self.count += len(acts)
         moved = acts - self._shift
         self.f += moved.sum(0, dtype=np.float64)
-        self.ff += moved.T @ moved
+        with _blas().limit(limits=1):  # how many threads share a product decides how its sums are rounded
+            self.ff += moved.T @ moved
         self.low = np.minimum(self.low, acts.min(0))
         self.high = np.maximum(self.high, acts.max(0))
         self._widen(np.maximum(np.abs(self.low), np.abs(self.high)))
@@ -153,6 +157,12 @@ class DenseMoments:
             new[:, BINS // 4 : BINS // 4 + BINS // 2] = old
             self.bins[short] = new
             self.step[short] *= 2
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's library of products; finding it takes some milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 @compiled()
