@@ -6,8 +6,8 @@ stored tails. Pearson's r of f and g from sums: (E fg - E f E g) / (sd f sd g); 
 
 Coordinates and neurons may lie far from zero and hardly vary, so that E fg and E f E g would cancel to noise. Their
 sums are therefore of x - shift, the shift being the first counted token's value: a constant coordinate has exactly no
-spread. Products are taken in float32 within a batch and summed in float64 over batches. NumPy's, of dense sources, run on one
-thread: on two they are rounded otherwise, and a build gives the same bytes however many it has.
+spread. Products are taken in float32 within a batch and summed in float64 over batches. NumPy's, of dense sources, run
+on one thread: on two they are rounded otherwise, and a build gives the same bytes however many it has.
 """
 
 from __future__ import annotations
