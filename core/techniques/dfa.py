@@ -82,7 +82,7 @@ def attribute(
 def columns(
     source: Sae, z: Float[Tensor, "k d_in"], features: Int[Tensor, " k"]
 ) -> tuple[Float[Tensor, "k d_in"], Float[Tensor, " k"], Float[Tensor, " k"]]:
-    """(column, bias, factor) of each pair: pre-activation = factor (z · column) + bias, with z as its encoder gets it."""
+    """(column, bias, factor) of each pair: pre-activation = factor (z · column) + bias; z as its encoder gets it."""
     sae, cfg = source.sae, source.sae.cfg
     column = sae.W_enc[:, features].float().T
     bias = (sae.b_mag if source.architecture == "gated" else sae.b_enc)[features].float()
