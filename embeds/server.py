@@ -42,6 +42,9 @@ EMBEDS = {
 COMMON = ("theme", "view")
 """Parameters of every embed; `view=api` is Gradio's description of the endpoints."""
 THEMES = ("light", "dark")
+LOOKS = 0.02
+"""Seconds between two looks of a queue at whether there is anything to do. With Gradio's own 0.001 two queues that
+nobody uses take a twelfth of a core."""
 CLOSED = re.compile(
     r"/gradio_api/(?:upload|upload_progress|proxy=|file=|file/|stream/|run-history|dev/|runs)|/monitoring"
 )
@@ -65,6 +68,7 @@ def create(workbench: Workbench, count: Count = lambda scope: None) -> FastAPI:
     for name, (make, _, _) in EMBEDS.items():
         blocks = make(workbench, ask)
         gr.mount_gradio_app(app, blocks, path=f"/{name}", **options(cover=workbench.community.shared))
+        blocks._queue.sleep_when_free = LOOKS
         tools_in_json(blocks)
     return app
 
