@@ -160,6 +160,7 @@ def test_half_a_character_is_refused(client, path, half):
     refused(client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"}))
 
 
+@pytest.mark.timeout(900)  # each door once, so everything is loaded once, and what is run is run
 def test_the_examples_of_the_description_work_on_the_demo(tmp_path):
     demo = Workbench(Settings(data=tmp_path, demo=HERE / "demo" / "data"))
     if not demo.sources():
