@@ -325,6 +325,7 @@ class Circuits:
 
         sources, lost = self._chosen(at.ask), []
         found: dict[SourceKey, Found] = {}
+        later: set[SourceKey] = set()
         missing: list[SourceRecord] = []
         for n, source in enumerate(sources):
             if at.tell is not None and self._bench._source_slot(source).value is None:
@@ -340,12 +341,15 @@ class Circuits:
                 continue
             if held is None:
                 missing.append(source)
+            elif "later" in held:
+                later.add(source.key)
             else:
                 found[source.key] = Found(**held)
         if missing:
             found |= self._made(at, missing)
-        later = tuple(one.key for one in missing if one.key not in found)
-        return {one.key: found[one.key] for one in sources if one.key in found}, later, tuple(lost)
+        later |= {one.key for one in missing if one.key not in found}
+        after = tuple(one.key for one in sources if one.key in later)
+        return {one.key: found[one.key] for one in sources if one.key in found}, after, tuple(lost)
 
     def _part_name(self, at: At, source: SourceRecord) -> str:
         dictionary = self._bench._source_slot(source).get().source
@@ -360,10 +364,12 @@ class Circuits:
         trace = self._trace(at, sources)
         stream = at.aim.direction(trace.end)
         found: dict[SourceKey, Found] = {}
+        cache = self._bench._reader(at.ask.model_id)._cache
         for n, source in enumerate(sources):
             with self._bench._source_slot(source).held() as encoder:
                 own = encoder.source
                 if own.hook_out not in trace.gradient or (at.ask.feature and own.hook_out == at.aim.hook):
+                    cache.put(self._part_name(at, source), {"later": np.array(1)})  # or each ask would trace anew
                     continue
                 splice, codes = self._splice(at, own, trace), encoder(trace.x[own.hook].float(), _bos(at))
                 u = None if stream is None else direct_row(own.hook_out, at.model, stream.u)
@@ -371,7 +377,7 @@ class Circuits:
             if not np.isfinite(made.sums[:4]).all():
                 raise BadConfig(f"The values of {source.key} are no finite numbers on this text.")
             found[source.key] = made
-            self._bench._reader(at.ask.model_id)._cache.put(self._part_name(at, source), made.arrays())
+            cache.put(self._part_name(at, source), made.arrays())
             if at.tell is not None:
                 at.tell(Step(
                     doing="reading", what=source.key.source_id, done=n + 1, of=len(sources), tokens=len(at.ids),

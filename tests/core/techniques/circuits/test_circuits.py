@@ -251,6 +251,19 @@ def test_nothing_is_computed_twice(bench, monkeypatch):
     assert [repr(one) for one in again] == [repr(one) for one in first] and again == first
 
 
+def test_a_feature_asked_again_runs_no_pass_and_no_gradient(bench, monkeypatch):
+    """Also where sources come after it, of which there is nothing to keep but that."""
+    feature = FeatureKey("tiny", "1-res", 5)
+    first = bench.circuits.features(CircuitAsk(model_id="tiny", text=TEXT, feature=feature, sources=(SAE, NEURONS)))
+    assert first.later == (SAE,) and [one.key for one in first.layers] == [NEURONS]
+    calls = []
+    monkeypatch.setattr(trace_module, "trace", lambda *_: calls.append("a pass"))
+    monkeypatch.setattr(trace_module.torch.autograd, "grad", lambda *_, **__: calls.append("a gradient"))
+    for sources in ((SAE, NEURONS), (NEURONS, SAE)):
+        again = bench.circuits.features(CircuitAsk(model_id="tiny", text=TEXT, feature=feature, sources=sources))
+        assert again.later == first.later and again.nodes == first.nodes and not calls
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
