@@ -44,6 +44,10 @@ class ModelConfig(_Strict):
     path: Place | None = None
     hub: Place | None = None
     revision: Place | None = None
+    randomised: Literal["random", "kept"] | None = None
+    """A control: the model with its weights drawn again, `kept` with its embeddings as they are."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of that draw."""
     name: str | None = None
     description: str = ""
 
@@ -156,6 +160,8 @@ class BuildConfig(_Strict):
     """Keep the sparse activation store; without it a source has its dashboards only."""
     compact: bool = False
     """Compressed files, and the values of example strips in float16: a third of the size."""
+    examples: Literal["all", "few"] = "all"
+    """How many examples of a feature its page can show: up to 56, or 22, which halves their file."""
     annotate: bool = True
     """Say what the data tell of each feature (core.explain.annotation); `python -m core annotate` does so later."""
     map: Literal["none", "decoder", "all"] = "decoder"
@@ -185,7 +191,10 @@ class BuildConfig(_Strict):
         """The model's place, with an absolute path."""
         m = self.model
         path = str(self.place(m.path)) if m.path else None
-        return ModelSpec(id=m.id, path=path, hub=m.hub, transformer_lens=m.transformer_lens, revision=m.revision)
+        return ModelSpec(
+            id=m.id, path=path, hub=m.hub, transformer_lens=m.transformer_lens, revision=m.revision,
+            randomised=m.randomised, seed=m.seed,
+        )  # fmt: skip
 
     def weights_spec(self, source: SourceConfig) -> WeightsSpec:
         """A source's place, with an absolute path."""

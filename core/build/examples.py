@@ -30,6 +30,8 @@ from core.store.grouped import Grouped
 TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5
 BEFORE, AFTER, SAME = 8, 2, 8
 KINDS = ("diverse", "raw", "interval", "random")
+FEW = np.array([10, 5, 1, 2])
+"""How many of each kind's group a build with `examples: few` keeps, the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,11 @@ class Chosen:
     """[folded]: which of the block's entries."""
 
 
-def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64) -> Chosen:
+def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64, *, few: bool = False) -> Chosen:
     """The groups of the features of a block; `first` is the first one's number.
 
-    `edges` [features, steps, 2] are the intervals' (low, high], NaN where a feature has fewer.
+    `edges` [features, steps, 2] are the intervals' (low, high], NaN where a feature has fewer. With `few`, of each
+    group the first that `FEW` says.
     """
     n, steps_ = some.width, edges.shape[1]
     most = TOP + RAW + steps_ * PER_STEP + RANDOM
@@ -125,9 +128,14 @@ def choose(first: int, some: Grouped, texts: Texts, counted: int, edges: F64) ->
     texts_ = (texts.tokens, texts.starts, texts.prompt, texts.word)
     edges = np.ascontiguousarray(edges)  # another layout would be compiled for anew
     _choose(first, some.offsets, some.positions, some.values, *texts_, counted, edges, groups, table, folded)
+    sizes = groups[:, :, 4].astype(np.int64)
+    rows = table[np.arange(most) < sizes.sum(1)[:, None]]
+    if few:
+        groups[:, :, 4] = np.minimum(sizes, FEW[groups[:, :, 0].astype(np.int64)])
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes.ravel(), sizes.ravel())
+        rows = rows[place < np.repeat(groups[:, :, 4].ravel(), sizes.ravel())]
     there = groups[:, :, 4] > 0
     kept = groups[there]
-    rows = table[np.arange(most) < groups[:, :, 4].sum(1)[:, None]]
     first_of_all = np.arange(TOP) < groups[:, 0, 4][:, None]  # the diverse ones, which alone have others folded in
     members = np.arange(MEMBERS) < table[:, :TOP, 2][first_of_all][:, None]
     return Chosen(

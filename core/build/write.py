@@ -69,6 +69,8 @@ class Finished:
     build: dict[str, Any]
     context: int
     dtype: str
+    few: bool = False
+    """Fewer examples of each feature."""
     attributed: Callable[..., None] | None = None
     """Writes where the examples' values came from into a folder, for a source on attention heads."""
 
@@ -316,7 +318,7 @@ def _half(values: F32) -> NDArray[np.float16]:
 
 def _examples(f: Finished, begin: int, some: Grouped) -> dict[str, Any]:
     """The groups of a block of features, and each feature's values on every prompt that any of its groups shows."""
-    chosen = examples.choose(begin, some, f.texts, f.counted, _edges(f, begin, some))
+    chosen = examples.choose(begin, some, f.texts, f.counted, _edges(f, begin, some), few=f.few)
     per_feature = _sums_of(chosen.size, chosen.groups)
     folded = _sums_of(chosen.members, per_feature)
     where = some.positions.astype(np.int64)

@@ -37,6 +37,10 @@ class ModelSpec:
     revision: str | None = None
     commit: str | None = None
     """The commit of the hub that the revision was when the model was first loaded; it is loaded from there on."""
+    randomised: str | None = None
+    """A control: `random`, its weights are drawn again; `kept`, but for the embeddings (core.models.randomised)."""
+    seed: int = 0
+    """Of that draw."""
 
     @property
     def origin(self) -> str:

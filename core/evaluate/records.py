@@ -328,7 +328,7 @@ class Control:
     path: str
     """A SAELens folder."""
     kind: ControlKind
-    """`random`, `kept`: `core.evaluate.control.randomised(model, keep_embeddings, seed)` is the model it reads."""
+    """`random`, `kept`: `core.models.randomised.randomised(model, keep_embeddings, seed)` is the model it reads."""
     seed: int = 0
     model: str = ""
     """A Hugging Face folder of the model it reads; needed for `other`, in place of randomising otherwise."""

@@ -1,7 +1,7 @@
 """Who is measured: a source, its baselines, its controls, each a dictionary on a model.
 
 Baselines are made from the model's own activations on the texts and from the source's L0 there. A control's SAE reads
-another model: the source's with its weights randomised (`core.evaluate.control`), or one that is named, or that of a
+another model: the source's with its weights randomised (`core.models.randomised`), or one that is named, or that of a
 source that was built here. What is made is made when it is first asked for. Cost: moments and firing counts take two
 passes to the hook, a control a model in memory.
 """
@@ -16,13 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from core.catalog.manifest import ModelSpec, WeightsSpec
 from core.errors import BadInput, NotAvailable
 from core.evaluate import baselines
-from core.evaluate.control import randomised
 from core.evaluate.keeping import OWN
 from core.evaluate.reconstruction import Autoencoder, Moments, Progress, Tokens, moments
 from core.evaluate.records import Control, Quality
@@ -229,19 +227,8 @@ def _model(model: LoadedModel, asked: Control) -> Any:
         return loading.load(ModelSpec(id="control", path=asked.model), device=str(model.device)).bridge
     if asked.kind == "other":
         raise BadInput("A control of kind “other” needs its model: a Hugging Face folder, or a source built here.")
-    from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoModelForCausalLM
-
-    spec = model.manifest.spec
-    place = spec.path or spec.hub or spec.transformer_lens
-    revision = None if spec.path else spec.commit or spec.revision
-    with loading.LOADING:
-        plain = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=torch.float32)
-        made = randomised(plain, asked.kind == "kept", asked.seed)
-        bridge = TransformerBridge.boot_transformers(
-            place, hf_model=made, device=str(model.device), dtype=torch.float32, tokenizer=model.tokenizer
-        )
-    return bridge.eval().requires_grad_(False)
+    spec = replace(model.manifest.spec, randomised=asked.kind, seed=asked.seed)
+    return loading.load(spec, device=str(model.device)).bridge
 
 
 def missing(subjects: Sequence[Subject], there: dict[str, Quality]) -> list[Subject]:

@@ -21,6 +21,7 @@ from core import hub
 from core.catalog.manifest import ModelManifest, ModelSpec
 from core.errors import BadConfig, BadInput, NotAvailable
 from core.models.memory import keep_freed_memory
+from core.models.randomised import randomised
 from core.models.vocabulary import Vocabulary, pieces_of
 from core.records import ModelRecord
 
@@ -146,7 +147,10 @@ def _load(spec: ModelSpec, device: str, dtype: str, name: str | None, descriptio
         raise NotAvailable(f"The weights of {spec.id} are not at {spec.path} any more (no config.json there).")
     revision = None if spec.path else spec.commit or spec.revision
     try:
-        bridge = TransformerBridge.boot_transformers(place, device=device, dtype=DTYPES[dtype], revision=revision)
+        bridge = TransformerBridge.boot_transformers(
+            place, device=device, dtype=DTYPES[dtype], revision=revision,
+            hf_model=_drawn_again(spec, place, revision, dtype),
+        )  # fmt: skip
         name_there = bridge.original_model.config._name_or_path or place
         if not spec.path:
             revision = hub.fetched(name_there, "config.json", revision) or revision
@@ -182,6 +186,24 @@ def _load(spec: ModelSpec, device: str, dtype: str, name: str | None, descriptio
     return LoadedModel(bridge, tokenizer, manifest, vocabulary, dtype, fingerprint(spec, bridge), settings)
 
 
+def _drawn_again(spec: ModelSpec, place: str, revision: str | None, dtype: str) -> Any:
+    """The Hugging Face model with its weights randomised; None for a model as it is."""
+    from transformer_lens.loading_from_pretrained import get_official_model_name
+    from transformers import AutoModelForCausalLM
+
+    if not spec.randomised:
+        return None
+    name = get_official_model_name(place) if spec.transformer_lens else place
+    plain = AutoModelForCausalLM.from_pretrained(
+        name, revision=revision, dtype=torch.float32, attn_implementation="eager"
+    )
+    plain.config.output_attentions = True  # as the bridge has it, and with that eager
+    return randomised(plain, spec.randomised == "kept", spec.seed).to(DTYPES[dtype])
+
+
+_SAID = {"random": ", all weights drawn again", "kept": ", weights drawn again but for the embeddings"}
+
+
 def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) -> ModelRecord:
     cfg = bridge.cfg
     return ModelRecord(
@@ -195,7 +217,7 @@ def _record(spec: ModelSpec, bridge: Any, name: str | None, description: str) ->
         d_vocab=int(cfg.d_vocab),
         context=int(cfg.n_ctx),
         parameters=_parameters(bridge.original_model.config),
-        origin=Path(spec.path).name if spec.path else spec.origin,
+        origin=(Path(spec.path).name if spec.path else spec.origin) + _SAID.get(spec.randomised or "", ""),
         description=description,
     )
 
@@ -221,6 +243,8 @@ def fingerprint(spec: ModelSpec, bridge: Any) -> str:
         for path in files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+        if spec.randomised:
+            digest.update(f"{spec.randomised} {spec.seed}".encode())
         return digest.hexdigest()
     for key, value in sorted(bridge.original_model.state_dict().items()):
         digest.update(key.encode() + value.contiguous().float().cpu().numpy().tobytes())

@@ -28,13 +28,17 @@ def computing(function: Callable[P, T]) -> Callable[P, T]:
     """A function that runs in the thread that computes, without gradients; its errors are raised where it is called."""
     import torch  # here, since whoever only browses imports this module too
 
-    quiet = torch.no_grad()(function)
+    return in_turn(torch.no_grad()(function))
+
+
+def in_turn(function: Callable[P, T]) -> Callable[P, T]:
+    """The same for a function that needs no torch, and does not load it."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if threading.current_thread().name.startswith(NAME):
-            return quiet(*args, **kwargs)
-        return _at_work().submit(quiet, *args, **kwargs).result()
+            return function(*args, **kwargs)
+        return _at_work().submit(function, *args, **kwargs).result()
 
     return run
 

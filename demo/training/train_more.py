@@ -7,11 +7,12 @@ folder under its name; a job whose folder is there is done, so a run that was st
   starts at one token, its encoder at the input and its decoder at the output (both less their means).
 - `<layer>-att`: an SAE on `blocks.<layer>.attn.hook_z`, heads side by side, as in Kissane et al. 2024
   (https://arxiv.org/abs/2406.17759).
-- `2-res__512`, `2-res__1k`: the residual SAE before layer 2 with fewer features, by the same recipe.
-- `<layer>-res__random`, `<layer>-res__kept`: the residual SAE by the same recipe, on the model with its weights
-  randomised (`core.evaluate.control`), `kept` with embedding and unembedding as they are.
+- `2-res__512`, `2-res__1k`: SAEs before layer 2 with fewer features, on a quarter of the text and half of the tokens.
+- `2-res__512-random`, `2-res__512-kept`: controls, the same recipe on the model with its weights randomised
+  (`core.models.randomised`), `kept` with token and position embeddings as they are. `2-res-random` and so on are those
+  of the wide SAEs; the demo has no room for them.
 
-Cost: 4 to 15 minutes of one core a job, and at most 2 GB of disk at a time.
+Cost: COST; 2 GB of disk at a time.
 
     python -m demo.training.train_more --corpus CORPUS --work WORK [--only NAME ...]
 """
@@ -19,8 +20,6 @@ Cost: 4 to 15 minutes of one core a job, and at most 2 GB of disk at a time.
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -29,12 +28,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from sae_lens import BatchTopKTrainingSAEConfig
-from sae_lens.saes.sae import SAEMetadata, TrainStepInput, TrainStepOutput
+from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from sae_lens.saes.transcoder import JumpReLUTranscoder, JumpReLUTranscoderConfig
-from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
 
-from core.evaluate.control import randomised
+from core.models.randomised import randomised
 from demo.training import corpus
 from demo.training.designs import FIRST
 from demo.training.train_model import bfloat16_is_fast
@@ -45,6 +43,7 @@ from demo.training.train_saes import (
     Activations,
     FastBatchTopKTrainingSAE,
     Recipe,
+    about,
     calibrate,
     fingerprint,
     fit,
@@ -55,8 +54,8 @@ from demo.training.train_saes import (
 
 HERE = Path(__file__).resolve().parent.parent
 LAYERS = range(FIRST.layers)
-TRANSCODER = Recipe(k=24.0, last_k=24.0, width=1024, distinct=1_000_000, tokens=3_000_000, batch=2048)
-ATTENTION = Recipe(k=16.0, last_k=16.0, width=512, distinct=1_000_000, tokens=2_500_000, batch=2048)
+TRANSCODER = Recipe(k=24.0, last_k=24.0, width=512, distinct=1_000_000, tokens=3_000_000, batch=2048)
+ATTENTION = Recipe(k=16.0, last_k=16.0, width=256, distinct=1_000_000, tokens=2_500_000, batch=2048)
 RESIDUAL = RECIPES[FIRST.id]
 
 
@@ -73,13 +72,16 @@ class Job:
     """`random` or `kept` for a control; empty for the model as it is."""
 
 
+FEWER = replace(RESIDUAL, last_k=31.0, distinct=1_000_000, tokens=6_000_000)
+NARROW = Job("2-res__512", replace(FEWER, width=512), 2, "resid")
 JOBS = (
     *(Job(f"{n}-mlp", TRANSCODER, n, "mlp") for n in LAYERS),
     *(Job(f"{n}-att", ATTENTION, n, "z") for n in LAYERS),
-    Job("2-res__512", replace(RESIDUAL, width=512, last_k=31.0), 2, "resid"),
-    Job("2-res__1k", replace(RESIDUAL, width=1024, last_k=31.0), 2, "resid"),
+    NARROW,
+    Job("2-res__1k", replace(FEWER, width=1024), 2, "resid"),
+    *(replace(NARROW, name=f"{NARROW.name}-{weights}", weights=weights) for weights in ("random", "kept")),
     *(
-        Job(f"{n}-res__{weights}", recipe_of(FIRST, n, RESIDUAL), n, "resid", weights)
+        Job(f"{n}-res-{weights}", recipe_of(FIRST, n, RESIDUAL), n, "resid", weights)
         for n in (2, 1, 3)
         for weights in ("random", "kept")
     ),
@@ -112,23 +114,22 @@ class TranscoderInTraining(FastBatchTopKTrainingSAE):
 
 
 @torch.no_grad()
-def activations(model: GPT2LMHeadModel, job: Job, rows: corpus.Tokens, path: Path, batch: int = 64) -> Activations:
-    """What a job is trained on, `[tokens, width]` in float16, in a file; special tokens are left out."""
+def activations(model: GPT2LMHeadModel, job: Job, rows: corpus.Tokens, path: Path, batch: int = 64) -> None:
+    """Writes what a job is trained on, `[tokens, width]` in float16, to a file; special tokens are left out."""
     block, caught = model.transformer.h[job.layer], {}
     if job.reads == "mlp":
         hook = block.mlp.register_forward_hook(lambda _, given, out: caught.update(x=torch.cat((given[0], out), -1)))
     else:
         module = block if job.reads == "resid" else block.attn.c_proj
         hook = module.register_forward_pre_hook(lambda _, given: caught.update(x=given[0]))
-    count = 0
-    with path.open("wb") as file, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
+    beside = path.with_suffix(".tmp")
+    with beside.open("wb") as file, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
         for start in range(0, len(rows), batch):
             ids = torch.from_numpy(rows[start : start + batch].astype(np.int64))
             model.transformer(ids)
             file.write(caught["x"][ids != END].half().numpy().tobytes())
-            count += int((ids != END).sum())
     hook.remove()
-    return np.memmap(path, dtype=np.float16, mode="r").reshape(count, -1)
+    beside.rename(path)
 
 
 def text(folder: Path, work: Path, distinct: int) -> corpus.Tokens:
@@ -141,16 +142,6 @@ def text(folder: Path, work: Path, distinct: int) -> corpus.Tokens:
 
 
 # ------------------------------------------------------------------------------------------------- training
-
-
-def about(hook: str, **more: str) -> SAEMetadata:
-    """What the SAE says about its model."""
-    return SAEMetadata(
-        model_name=FIRST.id, hook_name=hook, hook_head_index=None, context_size=CONTEXT, prepend_bos=True,
-        exclude_special_tokens=True, model_class_name="AutoModelForCausalLM", model_from_pretrained_kwargs={},
-        seqpos_slice=[None], **more,
-        dataset_path="the demo's training text: novels, country profiles, technical proposals, Python, speeches",
-    )  # fmt: skip
 
 
 def train_transcoder(values: Activations, job: Job) -> JumpReLUTranscoder:
@@ -203,7 +194,7 @@ def folded(
     kept = pre.relu().topk(round(job.recipe.last_k * len(x[:32_768])) + 1).values
     config = JumpReLUTranscoderConfig(
         d_in=x.shape[1], d_out=x.shape[1], d_sae=len(norm), apply_b_dec_to_input=False, normalize_activations="none",
-        metadata=about(f"blocks.{job.layer}.mlp.hook_in", hook_name_out=f"blocks.{job.layer}.hook_mlp_out"),
+        metadata=about(FIRST, f"blocks.{job.layer}.mlp.hook_in", hook_name_out=f"blocks.{job.layer}.hook_mlp_out"),
     )  # fmt: skip
     made = JumpReLUTranscoder(config)
     made.W_enc.data = encoder * (of_input / of_output)
@@ -219,41 +210,39 @@ def train_sae(values: Activations, job: Job) -> FastBatchTopKTrainingSAE:
     sae = train_layer(values, job.layer, job.recipe)
     calibrate(sae, values, job.recipe.last_k)
     if job.reads == "z":
-        sae.cfg.metadata = about(f"blocks.{job.layer}.attn.hook_z")
+        sae.cfg.metadata = about(FIRST, f"blocks.{job.layer}.attn.hook_z")
     return sae
 
 
-def make(job: Job, rows: corpus.Tokens, scratch: Path, target: Path) -> None:
-    """One job, from text to its folder."""
-    model = GPT2LMHeadModel.from_pretrained(HERE / "weights" / "model", dtype=torch.float32).eval()
-    if job.weights:
-        model = randomised(model, keep_embeddings=job.weights == "kept", seed=FIRST.seed)
-    values = activations(model, job, rows, scratch)
+def given(job: Job, corpus_: Path, work: Path) -> Activations:
+    """A job's activations; the last file of them is kept, for a next job on the same."""
+    path = work / f"{job.layer}-{job.reads}-{job.weights or 'own'}-{job.recipe.distinct}.f16"
+    if not path.exists():
+        for old in work.glob("*.f16"):
+            old.unlink()
+        model = GPT2LMHeadModel.from_pretrained(HERE / "weights" / "model", dtype=torch.float32).eval()
+        if job.weights:
+            model = randomised(model, keep_embeddings=job.weights == "kept", seed=FIRST.seed)
+        activations(model, job, text(corpus_, work, job.recipe.distinct), path)
+    width = FIRST.width * (2 if job.reads == "mlp" else 1)
+    return np.memmap(path, dtype=np.float16, mode="r").reshape(-1, width)
+
+
+def make(job: Job, values: Activations, target: Path) -> None:
+    """One job, from activations to its folder."""
     train: Callable[[Activations, Job], torch.nn.Module] = train_transcoder if job.reads == "mlp" else train_sae
     sae = train(values, job)
-    sae.cfg.metadata.model_sha256 = fingerprint(HERE / "weights" / "model")
     sae.cfg.metadata.recipe = asdict(job.recipe)
     if job.weights:
-        sae.cfg.metadata.weights = job.weights
-    if job.reads == "mlp":
-        save_plain(sae, target)
-        return
-    save(sae, target)
-    if job.reads == "z":
-        settings = json.loads((target / "cfg.json").read_text())
-        (target / "cfg.json").write_text(json.dumps(settings | {"reshape_activations": "hook_z"}, indent=1) + "\n")
+        sae.cfg.metadata.model_name = f"{FIRST.id}-{job.weights}"
+    else:
+        sae.cfg.metadata.model_sha256 = fingerprint(HERE / "weights" / "model")
+    save(sae, target, **settings(job))
 
 
-def save_plain(sae: JumpReLUTranscoder, folder: Path) -> None:
-    """A SAELens folder with weights in float16, as `train_saes.save`."""
-    beside = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    weights, config = sae.save_model(beside)
-    save_file({k: v.half().contiguous() for k, v in load_file(weights).items()}, weights)
-    settings = json.loads(config.read_text()) | {"dtype": "float32", "device": "cpu"}
-    config.write_text(json.dumps(settings, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+def settings(job: Job) -> dict[str, str]:
+    """What a job's `cfg.json` says beside what SAELens writes there."""
+    return {"reshape_activations": "hook_z"} if job.reads == "z" else {}
 
 
 def main() -> None:
@@ -273,7 +262,7 @@ def main() -> None:
             continue
         started = time.time()
         trial = job if args.tokens is None else replace(job, recipe=replace(job.recipe, tokens=args.tokens, again=0))
-        make(trial, text(args.corpus, args.work, job.recipe.distinct), args.work / "activations.f16", folder)
+        make(trial, given(trial, args.corpus, args.work), folder)
         print(f"{job.name}: {time.time() - started:.0f} s", flush=True)
 
 

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
 from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.saes.sae import SAEMetadata, TrainStepInput, TrainStepOutput
+from sae_lens.saes.transcoder import JumpReLUTranscoder
 from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
@@ -187,19 +188,23 @@ def batches(values: Activations, size: int, seed: int) -> Iterator[torch.Tensor]
 # ------------------------------------------------------------------------------------------------- training
 
 
+def about(design: Design, hook: str, **more: str) -> SAEMetadata:
+    """What an SAE says about its model."""
+    return SAEMetadata(
+        model_name=design.id, hook_name=hook, hook_head_index=None, context_size=CONTEXT, prepend_bos=True,
+        exclude_special_tokens=True, model_class_name="AutoModelForCausalLM", model_from_pretrained_kwargs={},
+        seqpos_slice=[None], **more,
+        dataset_path="the demo's training text: novels, country profiles, technical proposals, Python, speeches",
+    )  # fmt: skip
+
+
 def train_layer(values: Activations, layer: int, recipe: Recipe, design: Design = FIRST) -> BatchTopKTrainingSAE:
     """A trained SAE of one layer, its scale folded in and its threshold not yet measured."""
     seed = design.seed
     torch.manual_seed(seed)
-    metadata = SAEMetadata(
-        model_name=design.id, hook_name=f"blocks.{layer}.hook_resid_pre", hook_head_index=None,
-        context_size=CONTEXT, prepend_bos=True, exclude_special_tokens=True, model_class_name="AutoModelForCausalLM",
-        model_from_pretrained_kwargs={}, seqpos_slice=[None],
-        dataset_path="the demo's training text: novels, country profiles, technical proposals, Python, speeches",
-    )  # fmt: skip
     config = BatchTopKTrainingSAEConfig(
         d_in=values.shape[1], d_sae=recipe.width, k=recipe.k, normalize_activations="expected_average_only_in",
-        aux_loss_coefficient=1 / 32, metadata=metadata,
+        aux_loss_coefficient=1 / 32, metadata=about(design, f"blocks.{layer}.hook_resid_pre"),
     )  # fmt: skip
     sae = FastBatchTopKTrainingSAE(config)
     scale = initialise(sae, values)
@@ -314,14 +319,17 @@ def calibrate(sae: BatchTopKTrainingSAE, values: Activations, k: float, tokens: 
     sae.topk_threshold = ((kept[-1] + kept[-2]) / 2).double()
 
 
-def save(sae: BatchTopKTrainingSAE, folder: Path) -> None:
-    """A SAELens folder (a JumpReLU SAE), its weights in float16: half the bytes, read back into float32 exactly."""
+def save(sae: BatchTopKTrainingSAE | JumpReLUTranscoder, folder: Path, **settings: str) -> None:
+    """A SAELens folder (JumpReLU), its weights in float16: half the bytes, read back into float32 exactly.
+
+    `settings` go into its `cfg.json`.
+    """
     beside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    weights, config = sae.save_inference_model(beside)
+    trained = isinstance(sae, BatchTopKTrainingSAE)
+    weights, config = sae.save_inference_model(beside) if trained else sae.save_model(beside)
     save_file({k: v.half().contiguous() for k, v in load_file(weights).items()}, weights)
-    settings = json.loads(config.read_text())
-    settings |= {"dtype": "float32", "device": "cpu"}
+    settings = json.loads(config.read_text()) | {"dtype": "float32", "device": "cpu"} | settings
     config.write_text(json.dumps(settings, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(beside, folder)

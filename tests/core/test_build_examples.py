@@ -37,7 +37,7 @@ class Group(NamedTuple):
     members: list[list[int]]
 
 
-def choose(made: examples.Texts, positions, values, *, feature=3, edges=None) -> list[Group]:
+def choose(made: examples.Texts, positions, values, *, feature=3, edges=None, few=False) -> list[Group]:
     """The groups of one feature that stands in the middle of a block."""
     positions, values = np.array(positions, np.uint32), np.array(values, np.float32)
     other = np.flatnonzero(made.tokens != 0)[:2].astype(np.uint32)
@@ -48,7 +48,7 @@ def choose(made: examples.Texts, positions, values, *, feature=3, edges=None) ->
     )
     if edges is None:
         edges = examples.steps(np.array([1.0, values.max() if len(values) else 0, 0], np.float32))
-    chosen = examples.choose(feature - 1, some, made, len(made.tokens), edges)
+    chosen = examples.choose(feature - 1, some, made, len(made.tokens), edges, few=few)
     starts = np.concatenate([[0], np.cumsum(chosen.size)])
     folds = np.concatenate([[0], np.cumsum(chosen.members)])
     first = int(chosen.groups[0])
@@ -241,6 +241,23 @@ def test_draws(values, prompts, feature):
         limit = examples.PER_STEP if group.kind == 2 else examples.RANDOM
         assert len(set(drawn.tolist())) == len(drawn) == min(limit, len(set(made.prompt[inside].tolist())))
     assert covered == len(values)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    positions=st.lists(st.integers(0, 599), min_size=1, max_size=300, unique=True).map(sorted),
+    drawn=st.randoms(use_true_random=False),
+)
+def test_few_examples_are_the_first_of_each_group(positions, drawn):
+    made = texts(*[[FILL[(n + m) % 10] for m in range(20)] for n in range(30)])
+    values = [drawn.choice([0.5, 1.0, 2.0, 3.5]) * (1 + drawn.random()) for _ in positions]
+    every, few = (choose(made, positions, values, few=few) for few in (False, True))
+    assert len(every) == len(few)
+    for a, b in zip(every, few, strict=True):
+        most = examples.FEW[a.kind]
+        assert (a.kind, a.low, a.high) == (b.kind, b.low, b.high)
+        assert a.rows[:most].tolist() == b.rows.tolist()
+        assert a.repeats[:most].tolist() == b.repeats.tolist() and a.members[:most] == b.members
 
 
 def test_a_draw_is_even():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.evaluate.control import randomised
+from core.models.randomised import randomised
 from tests import tiny
 
 EMBEDDINGS = {"transformer.wte.weight", "transformer.wpe.weight"}
