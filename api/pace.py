@@ -26,7 +26,9 @@ from core.errors import WorkbenchError
 
 PATHS = {
     "/activation/new", "/activation/source", "/circuit/ablate", "/circuit/components", "/circuit/features",
-    "/circuit/lens", "/circuit/tokens", "/compare/read", "/cossim", "/explanation/generate", "/explanation/score",
+    "/circuit/lens", "/circuit/pair", "/circuit/pair/curve", "/circuit/pair/features", "/circuit/pair/patch",
+    "/circuit/pair/residual", "/circuit/tokens", "/compare/read", "/cossim", "/explanation/generate",
+    "/explanation/score",
     "/explanation/search", "/explanation/search-all", "/explanation/search-model", "/explanation/search-release",
     "/probe/new", "/redteam", "/search-all", "/search-topk-by-token", "/similar", "/steer", "/steer-chat",
     "/steer-sweep", "/vector/new",

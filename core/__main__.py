@@ -54,6 +54,8 @@ from core.settings import Settings
 from core.sources import probe_verbs
 from core.techniques import dfa_verbs
 from core.techniques.circuits import verbs as circuit_verbs
+from core.techniques.heads import verbs as head_verbs
+from core.techniques.pairs import verbs as pair_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
 
@@ -141,6 +143,15 @@ def _parser() -> argparse.ArgumentParser:
     redteam.arguments(verb("redteam", redteam.redteam, "a hypothesis about a feature, tested; exit status 1 if wrong"))
     circuit_verbs.arguments(
         verb("circuit", circuit_verbs.circuit, "what a prompt's next token is made of: lens, parts, features, tokens")
+    )
+    head_verbs.heads_arguments(
+        verb("heads", head_verbs.heads, "every attention head: previous-token, duplicate-token and induction scores")
+    )
+    head_verbs.head_arguments(
+        verb("head", head_verbs.head, "one attention head: what it attends to, and the features around it")
+    )
+    pair_verbs.arguments(
+        verb("pair", pair_verbs.pair, "what a clean and a corrupted prompt differ in: features, patching, faithfulness")
     )
     compare_verbs.together_arguments(
         verb("together", compare_verbs.together, "what fires together with a feature, and what never does")

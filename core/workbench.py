@@ -86,6 +86,10 @@ if TYPE_CHECKING:
     from core.sources.probe_records import ProbeRecord
     from core.store.check import CheckReport
     from core.techniques.circuits.door import Circuits
+    from core.techniques.graphs.door import Graphs
+    from core.techniques.graphs.records import GraphAsk, GraphRecord
+    from core.techniques.heads.door import Heads
+    from core.techniques.pairs.door import Pairs
     from core.techniques.reading import Found, Lost, Reader
     from core.techniques.search import Facts
     from core.techniques.tokenize import Ids
@@ -795,6 +799,33 @@ class Workbench:
         from core.techniques.circuits.door import Circuits
 
         return Circuits(self)
+
+    @cached_property
+    def heads(self) -> Heads:
+        """Attention heads, one by one: patterns, standard scores, what they attend to, the features around them."""
+        from core.techniques.heads.door import Heads
+
+        return Heads(self)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """What a clean and a corrupted prompt differ in: features, attribution, patching, faithfulness."""
+        from core.techniques.pairs.door import Pairs
+
+        return Pairs(self)
+
+    # -- attribution graphs --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """Which feature acts on which in a prompt; graphs that are kept."""
+        from core.techniques.graphs.door import Graphs
+
+        return Graphs(self)
+
+    def graph(self, ask: GraphAsk, *, tell: Tell | None = None) -> GraphRecord:
+        """The attribution graph of a prompt: `graphs.make`."""
+        return self.graphs.make(ask, tell=tell)
 
     # -- the atlas -----------------------------------------------------------------------------------------------------
 

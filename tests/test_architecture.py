@@ -38,7 +38,9 @@ PAGES_MAY_ASK = {
     # of quality: its records; what measures is behind `Workbench.quality`
     "core.evaluate.records", "core.evaluate.board",
     # of circuits: their records; what computes is behind `Workbench.circuits`
-    "core.techniques.circuits.records",
+    "core.techniques.circuits.records", "core.techniques.pairs.records",
+    # of heads: their records; what computes is behind `Workbench.heads`
+    "core.techniques.heads.records",
     # of probes: their records; what trains is behind `Workbench.train_probe`
     "core.sources.probe_records",
     # of words: its records; what computes is behind `Workbench.words`
