@@ -24,6 +24,8 @@ from core.techniques.dfa import columns
 _TRANSCODERS = tuple(
     f"{kind}{skip}transcoder" for kind in ("", "jumprelu_", "topk_") for skip in ("", "skip_")
 )
+LINEAR_READ = (*LINEAR, *_TRANSCODERS)
+"""Architectures whose features read by one encoder column each."""
 _STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_in", "hook_out")
 
 
@@ -125,7 +127,7 @@ class Reading:
 
     @staticmethod
     def _linear(source: Sae) -> bool:
-        return source.architecture in (*LINEAR, *_TRANSCODERS)
+        return source.architecture in LINEAR_READ
 
 
 def activation(aim: Aim, x: Float[Tensor, "batch d"]) -> float | None:

@@ -24,9 +24,7 @@ from torch import Tensor
 from core.errors import NotAvailable
 from core.models.loading import LoadedModel
 from core.models.plain import plain_of
-
-NEAR = {"float32": 1e-4, "bfloat16": 3e-2}
-"""How far the norm may be from its formula, as a share of its length."""
+from core.techniques.circuits.norm import NEAR, read_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,18 @@ class End:
             return logits
         return self.cap * torch.atanh((logits / self.cap).clamp(-1 + 1e-7, 1 - 1e-7))
 
+    def beyond_mean(
+        self, ids: Sequence[int]
+    ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
+        """(rows of the unembedding less the mean of all rows, the same of its biases), float32."""
+        rows = self._unembed.weight.detach().float()
+        bias = getattr(self._unembed, "bias", None)
+        chosen, mean = rows[list(ids)], rows.mean(0)
+        if bias is None:
+            return chosen - mean, torch.zeros(len(ids))
+        bias = bias.detach().float()
+        return chosen - mean, bias[list(ids)] - bias.mean()
+
     def direction(self, x: Float[Tensor, " d_model"], target: Sequence[int], against: Sequence[int]) -> Direction:
         """L as a direction, with the scale that the norm has at x.
 
@@ -82,7 +92,7 @@ class End:
             constant += float(_mean(bias, target) - _mean(bias, against))
         if self._norm is None:
             return Direction(v, constant)
-        gamma, beta, centred = self._read(x)
+        gamma, beta, centred = read_norm(self._norm, x, self._near)
         inner = x.double() - (x.double().mean() if centred else 0.0)
         scaled, y = gamma * inner, self._norm(x[None])[0].double() - beta
         inverse = (y @ scaled) / (scaled @ scaled)
@@ -91,21 +101,6 @@ class End:
         u = gamma * v
         u = (u - u.mean() if centred else u) * inverse
         return Direction(u, constant + float(beta @ v))
-
-    def _read(self, x: Tensor) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"], bool]:
-        """(γ up to a factor, β, whether the mean is taken off)."""
-        signs = torch.ones_like(x)
-        signs[1::2] = -1
-        if len(x) % 2:
-            signs[-1] = 0
-        asked = torch.stack([torch.zeros_like(x), signs, signs + 1])
-        none, some, moved = self._norm(asked).double()
-        centred = bool((some - moved).norm() <= self._near * (some - none).norm())
-        gamma = (some - none) * signs.double()
-        if len(x) % 2:  # the last was not asked: ask it with another sign pattern
-            signs = signs.roll(1)
-            gamma[-1] = ((self._norm(signs[None])[0].double() - none) * signs.double())[-1]
-        return gamma, none, centred
 
 
 def _mean(rows: Tensor, chosen: Sequence[int]) -> Tensor:

@@ -1,0 +1,1 @@
+"""Attribution graphs: which active feature acts on which, from a prompt's tokens to its next tokens."""
