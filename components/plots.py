@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from components.markup import Html, esc, join, number, tip
+from core.evaluate.board import pareto
 
 SHAPES: Mapping[str, str] = {
     "source": "this source", "here": "measured here", "pca": "PCA", "neurons": "neurons", "coordinates": "coordinates",
@@ -88,22 +89,6 @@ class Mark:
     """Points of one group have a front of their own; of none they have none."""
 
 
-def pareto(
-    points: Sequence[tuple[float, float]], *, less_x: bool = True, less_y: bool = False
-) -> list[int]:
-    """Which of some points no other beats: none is at least as good on both axes and better on one. By x, best first.
-
-    `less_x`, `less_y`: whether less is better. Points that are equal are all in.
-    """
-    good = [(x if less_x else -x, -y if less_y else y) for x, y in points]
-    order = sorted(range(len(points)), key=lambda n: (good[n][0], -good[n][1], n))
-    front: list[int] = []
-    for n in order:
-        if not front or good[n][1] > good[front[-1]][1] or good[n] == good[front[-1]]:
-            front.append(n)
-    return front
-
-
 def scatter(
     marks: Sequence[Mark], x: Axis, y: Axis, *, less_x: bool | None = None, less_y: bool | None = None
 ) -> Html:
@@ -119,8 +104,8 @@ def scatter(
             found = [own[n] for n in pareto([(marks[n].x, marks[n].y) for n in own], less_x=less_x, less_y=less_y)]
             fronts |= set(found)
             lines += _steps([marks[n] for n in found], x, y)
-    grid = [f'<i class="v" style="left:{x.at(t):.2f}%"><b>{_tick(t)}</b></i>' for t in x.ticks()]
-    grid += [f'<i class="h" style="bottom:{y.at(t):.2f}%"><b>{_tick(t)}</b></i>' for t in y.ticks(5)]
+    grid = [f'<i class="v" style="left:{x.at(t):.2f}%"><b>{tick(t)}</b></i>' for t in x.ticks()]
+    grid += [f'<i class="h" style="bottom:{y.at(t):.2f}%"><b>{tick(t)}</b></i>' for t in y.ticks(5)]
     named = _named(marks, fronts, x, y)
     dots = join(
         _dot(mark, x, y, on=n in fronts, named=n in named)
@@ -172,7 +157,8 @@ def _steps(front: Sequence[Mark], x: Axis, y: Axis) -> list[str]:
     return found
 
 
-def _tick(value: float) -> str:
+def tick(value: float) -> str:
+    """A value at an axis."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
@@ -221,7 +207,7 @@ def lines(rows: Sequence[Line], scale: Axis) -> Html:
         f'<span class="v">{row.said or (number(row.values[0].value) if row.values else "–")}</span>'
         for row in rows
     )
-    edges = f"<span>{_tick(float(f'{scale.low:.2g}'))}</span><span>{_tick(float(f'{scale.high:.2g}'))}</span>"
+    edges = f"<span>{tick(float(f'{scale.low:.2g}'))}</span><span>{tick(float(f'{scale.high:.2g}'))}</span>"
     foot = f'<span></span><span class="fs-axis" aria-hidden="true">{edges}</span><span></span>'
     return Html(f'<div class="fs-values">{body}{foot}</div>')
 
@@ -263,7 +249,7 @@ def ridge(rows: Sequence[Shares], *, decades: bool = False) -> Html:
     body = join(_row(row, scale, decades) for row in some)
     ticks = join(
         f'<b{" class=last" * (scale.at(t) > 93)} style="left:{scale.at(t):.2f}%">'
-        f"{_percent(t) if decades else _tick(t)}</b>"
+        f"{_percent(t) if decades else tick(t)}</b>"
         for t in scale.ticks(5) if not decades or float(t).is_integer()
     )  # fmt: skip
     return Html(f'<div class="fs-ridge">{body}<span></span><div class="a" aria-hidden="true">{ticks}</div></div>')

@@ -1,8 +1,8 @@
-"""Choosing and ordering rows of the leaderboard: the page and the API give the same for the same address. No torch."""
+"""Choosing and ordering rows of the leaderboard, and which none beats: the page and the API give the same for the same address. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from core.errors import BadInput
 from core.evaluate.records import FIGURES, LeaderboardRow
@@ -63,3 +63,17 @@ def value(row: LeaderboardRow, column: str) -> tuple[float, str] | None:
         return (float(row.width), "") if row.width else None
     one = row.figures.get(column)
     return (one.value, "") if one is not None and one.value == one.value else None
+
+
+def pareto(points: Sequence[tuple[float, float]], *, less_x: bool = True, less_y: bool = False) -> list[int]:
+    """Which of some points no other beats: none is at least as good on both axes and better on one. By x, best first.
+
+    `less_x`, `less_y`: whether less is better. Points that are equal are all in.
+    """
+    good = [(x if less_x else -x, -y if less_y else y) for x, y in points]
+    order = sorted(range(len(points)), key=lambda n: (good[n][0], -good[n][1], n))
+    front: list[int] = []
+    for n in order:
+        if not front or good[n][1] > good[front[-1]][1] or good[n] == good[front[-1]]:
+            front.append(n)
+    return front

@@ -86,7 +86,7 @@ class Suite:
         Raises:
             NotFound, NotAvailable, BadConfig, BadInput: a control is not there or cannot be one.
         """
-        assert len(self._controls) == len(self._asked.controls)  # what is wrong with one is said before any work
+        _ = self._controls  # made now, so that what is wrong with one is said before any work
         found: dict[str, Quality] = {}
         jobs: dict[Part, Callable[[], dict[str, Quality]]] = {
             "reconstruction": self._reconstruction, "features": self._features, "absorption": self._absorption,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from components import plots
 from components.plots import Line, Mark, Shares, Value
+from core.evaluate.board import pareto
 
 NASTY = '<img src=x onerror="alert(1)">'
 coordinate = st.integers(-20, 20).map(float)
@@ -24,7 +25,7 @@ def beats(a, b, less_x: bool, less_y: bool) -> bool:
 
 @given(st.lists(st.tuples(coordinate, coordinate), max_size=12), st.booleans(), st.booleans())
 def test_a_front_is_what_no_point_beats(points, less_x, less_y):
-    found = plots.pareto(points, less_x=less_x, less_y=less_y)
+    found = pareto(points, less_x=less_x, less_y=less_y)
     free = {n for n, one in enumerate(points) if not any(beats(other, one, less_x, less_y) for other in points)}
     assert set(found) == free and len(found) == len(free)
     xs = [points[n][0] for n in found]
