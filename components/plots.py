@@ -88,6 +88,11 @@ class Mark:
     group: str = ""
     """Points of one group have a front of their own; of none they have none."""
 
+    @property
+    def at(self) -> tuple[float, float]:
+        """Where it lies."""
+        return float(self.x), float(self.y)
+
 
 def scatter(
     marks: Sequence[Mark], x: Axis, y: Axis, *, less_x: bool | None = None, less_y: bool | None = None
@@ -101,7 +106,7 @@ def scatter(
     if less_x is not None and less_y is not None:
         for group in dict.fromkeys(mark.group for mark in marks if mark.group):
             own = [n for n, mark in enumerate(marks) if mark.group == group]
-            found = [own[n] for n in pareto([(marks[n].x, marks[n].y) for n in own], less_x=less_x, less_y=less_y)]
+            found = [own[n] for n in pareto([marks[n].at for n in own], less_x=less_x, less_y=less_y)]
             fronts |= set(found)
             lines += _steps([marks[n] for n in found], x, y)
     grid = [f'<i class="v" style="left:{x.at(t):.2f}%"><b>{tick(t)}</b></i>' for t in x.ticks()]

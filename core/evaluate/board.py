@@ -1,4 +1,7 @@
-"""Choosing and ordering rows of the leaderboard, and which none beats: the page and the API give the same for the same address. No torch."""
+"""Choosing and ordering rows of the leaderboard, and which none beats. No torch.
+
+The page and the API give the same for the same address.
+"""
 
 from __future__ import annotations
 
