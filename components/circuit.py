@@ -94,7 +94,7 @@ def _placed(asked: View, last: int) -> View:
     if asked.node is None or asked.node[1] is not None:
         return asked
     key = asked.node[0]
-    job = resources.tests(str(key), (asked.text,), _stamp(asked.model_id))
+    job = resources.tests(str(key), (asked.text,), stamp(asked.model_id))
     found = job.outcome() if job.wait(WAIT) else LATE
     values = [] if isinstance(found, str) else [abs(value) for value in found[0][0].values[: last + 1]]
     if not any(values):
@@ -110,7 +110,7 @@ def _features(asked: View, record: FeaturesRecord, place: Place) -> None:
     measured: dict[tuple[FeatureKey, int], float] = {}
     place = place.empty()
     if wanted := tuple((str(node.key), node.position) for node in shown[:ABLATED]):
-        job = resources.circuit("ablate", asked.ask(), wanted, _stamp(asked.model_id))
+        job = resources.circuit("ablate", asked.ask(), wanted, stamp(asked.model_id))
         if not job.wait(searching.AT_ONCE):
             place.html(circuit_panels.features(asked, record, shown, {}, ""))
         nodes = job.outcome() if job.wait(WAIT) else LATE
@@ -128,10 +128,10 @@ def _features(asked: View, record: FeaturesRecord, place: Place) -> None:
 
 def _begin(name: str, ask: CircuitAsk) -> resources.Job[Any]:
     more: tuple[Any, ...] = (LARGEST,) if name == "features" else ()
-    return resources.circuit(name, ask, more, _stamp(ask.model_id))
+    return resources.circuit(name, ask, more, stamp(ask.model_id))
 
 
-def _stamp(model_id: str) -> str:
+def stamp(model_id: str) -> str:
     """Tells builds of the model's sources apart."""
     bench, parts = resources.workbench(), []
     for one in bench.sources(model_id=model_id):

@@ -35,6 +35,8 @@ LEAD = (
     "Why does the model say that next? A prompt's output, followed back through layers, heads and features to the "
     "tokens that cause it."
 )
+WAYS = {"circuit": "One prompt", "pair": "Two prompts"}
+"""Pages, and what they take apart."""
 PARTS, HEADS = 14, 4
 """Components and heads that are shown."""
 NODE = "fs-node"
@@ -54,32 +56,28 @@ ORDERS = {"effect": "activation × gradient", "direct": "direct effect", "norm":
 def head(view: View) -> Html:
     """The page's title; once there is something to share, with the way to share it."""
     if not view.text:
-        return source_panels.title("Circuit", LEAD)
+        return Html(f"{source_panels.title('Circuit', LEAD)}{ways('circuit')}")
     python = f'<button class="fs-btn" type="button" data-copy="{esc(view.python())}">Copy Python</button>'
     return Html(
         '<div class="fs-head fs-one"><h1 class="fs-title">Circuit</h1>'
-        f'<div class="fs-actions">{python}{source_panels.COPY}</div></div>'
+        f'<div class="fs-actions">{python}{source_panels.COPY}</div></div>{ways("circuit")}'
     )
+
+
+def ways(here: str) -> Html:
+    """The pages on which prompts are taken apart, this one marked."""
+    pills = join(
+        f'<a class="fs-pill{" on" * (name == here)}"{" aria-current=page" * (name == here)} href="/{name}">{said}</a>'
+        for name, said in WAYS.items()
+    )
+    return Html(f'<nav class="fs-pills" aria-label="Prompts taken apart" style="margin:12px 0 4px">{pills}</nav>')
 
 
 def form(view: View, models: Sequence[ModelRecord]) -> Html:
     """The boxes for a prompt and its target. Another of either begins anew, with the sources that were chosen."""
     going = ("sources", "order", "bos")
     kept = {name: value for name, value in view.parameters().items() if name in going and value}
-    which = ""
-    if len(models) > 1:
-        options = join(
-            f'<option value="{esc(m.model_id)}"{" selected" * (m.model_id == view.model_id)}>{esc(m.name)}</option>'
-            for m in models
-        )
-        which = f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
-    else:
-        kept["model"] = view.model_id
-    hidden = join(
-        f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}"'
-        f"{f' data-model={chr(34)}{esc(view.model_id)}{chr(34)}' if name == 'sources' else ''}>"
-        for name, value in kept.items()
-    )
+    which, hidden = chosen_model(view.model_id, models, kept)
     hint = "A leading space is part of a token · several tokens with | between"
     box = (
         '<textarea id="fs-text" class="fs-in" data-name="text" data-whole="" rows="1" spellcheck="false" '
@@ -100,6 +98,27 @@ def form(view: View, models: Sequence[ModelRecord]) -> Html:
         f'<div class="fs-aim">{sides}</div>{hidden}'
         f'<div class="fs-hint"><span>{hint}</span></div></form>'
     )
+
+
+def chosen_model(model_id: str, models: Sequence[ModelRecord], kept: Mapping[str, str]) -> tuple[Html, Html]:
+    """(the choice of a model where there are several, what a form keeps of the address unseen)."""
+    which, kept = Html(""), dict(kept)
+    if len(models) > 1:
+        options = join(
+            f'<option value="{esc(m.model_id)}"{" selected" * (m.model_id == model_id)}>{esc(m.name)}</option>'
+            for m in models
+        )
+        which = Html(
+            f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
+        )
+    else:
+        kept["model"] = model_id
+    hidden = join(
+        f'<input type="hidden" data-name="{esc(name)}" value="{esc(value)}"'
+        f"{f' data-model={chr(34)}{esc(model_id)}{chr(34)}' if name == 'sources' else ''}>"
+        for name, value in kept.items()
+    )
+    return which, hidden
 
 
 def examples(view: View, prompts: Sequence[Mapping[str, str]]) -> Html:
@@ -322,6 +341,14 @@ def _head(record: DirectRecord, one: Head) -> Html:
 
 def _adds_up(total: float, whole: float, lead: str, near: float = 1e-3) -> Html:
     """A sum and what it should be."""
+def _head_link(view: View, layer: int, head: int) -> Html:
+    """The page of a head, on this prompt and from the token at which the target is read."""
+    where = {} if view.position is None else {"position": str(view.position)}
+    there = links.head(id=f"{view.model_id}/{layer}/{head}", text=view.text, **where)
+    tip = esc(f"Where L{layer}H{head} looks on this prompt, and what it reads and writes")
+    return Html(f'<a class="fs-way" href="{esc(there)}" data-tip="{tip}">L{layer}H{head}</a>')
+
+
     right = abs(total - whole) <= near * max(1.0, abs(whole))
     mark = "✓" if right else "✗"
     said = f"{lead} up to <b>{total:.4f}</b> of <b>{whole:.4f}</b> {mark}".replace("-", "−")

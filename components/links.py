@@ -123,6 +123,21 @@ def circuit(**view: str) -> str:
     return _address("/circuit", *((name, value) for name, value in view.items() if value))
 
 
+def head(**view: str) -> str:
+    """The page of an attention head, with its view: id, text, position, attended, show."""
+    return _address("/head", *((name, value) for name, value in view.items() if value))
+
+
+def heads(model_id: str, sort: str = "") -> str:
+    """Every attention head of a model, in an order."""
+    return _address("/heads", ("id", model_id), *((("sort", sort),) if sort else ()))
+
+
+def pair(**view: str) -> str:
+    """Two prompts compared, with the view: model, clean, corrupted, target, against, sources, curve and so on."""
+    return _address("/pair", *((name, value) for name, value in view.items() if value))
+
+
 def probe(key: FeatureKey | str | None = None) -> str:
     """The page of a probe, or the one on which probes are trained."""
     return _address("/probe", ("id", str(key))) if key is not None else "/probe"

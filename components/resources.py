@@ -37,6 +37,7 @@ from core.records import (
     TestRecord,
 )
 from core.techniques.circuits.records import CircuitAsk
+from core.techniques.pairs.records import PairAsk
 from core.workbench import Workbench
 
 Tests = tuple[tuple[TestRecord, ...], str]
@@ -85,6 +86,11 @@ def scans() -> list[dict[str, str]]:
 def circuits() -> list[dict[str, str]]:
     """Prompts to take apart: `{name, text, target, against}` each."""
     return _config("circuits") or []
+
+
+def circuit_pairs() -> list[dict[str, str]]:
+    """Pairs of prompts to compare: `{name, clean, corrupted, target, against}` each."""
+    return _config("circuit_pairs") or []
 
 
 def openings() -> list[str]:
@@ -233,6 +239,42 @@ def _circuit(name: str, ask: CircuitAsk, more: tuple[Any, ...], stamp: str) -> J
 def circuit(*key: Any) -> Job[Any]:
     """A part of a prompt's circuit at work, or done before; `key` is `_circuit`'s."""
     return _begun(_circuit, key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _heads(name: str, of: str, more: tuple[Any, ...], stamp: str) -> Job[Any]:
+    room = workbench().heads
+    jobs = {
+        "scores": lambda tell: room.scores(of, tell=tell),
+        "of": lambda tell: room.of(of, tell=tell),
+        "pattern": lambda tell: room.pattern(of, more[0], tell=tell),
+        "active": lambda tell: room.active(of, more[0], position=more[1], attended=more[2], tell=tell),
+        "features": lambda tell: room.features(of, tell=tell),
+    }
+    return Job(jobs[name])
+
+
+def heads(*key: Any) -> Job[Any]:
+    """Attention heads at work, or done before; `key` is `_heads`'s."""
+    return _begun(_heads, key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _pair(name: str, ask: PairAsk, more: tuple[Any, ...], stamp: str) -> Job[Any]:
+    room = workbench().pairs
+    jobs = {
+        "pair": lambda tell: room.pair(ask, tell=tell),
+        "residual": lambda tell: room.residual(ask, direction=more[0], tell=tell),
+        "features": lambda tell: room.features(ask, by=more[0], tell=tell),
+        "patch": lambda tell: room.patch(ask, more, tell=tell),
+        "curve": lambda tell: room.curve(ask, more[0], by=more[1], tell=tell),
+    }
+    return Job(jobs[name])
+
+
+def pair(*key: Any) -> Job[Any]:
+    """A part of what two prompts differ in at work, or done before; `key` is `_pair`'s."""
+    return _begun(_pair, key)
 
 
 def redteam(*key: Any) -> Job[RedTeam]:

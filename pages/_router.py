@@ -31,6 +31,8 @@ page = st.navigation(
         st.Page("glossary.py", title="Glossary", url_path="glossary", help="What every number means."),
         st.Page("feature.py", title="Feature", url_path="feature", visibility="hidden"),
         st.Page("universal.py", title="Universality", url_path="universal", visibility="hidden"),
+        st.Page("head.py", title="Attention head", url_path="head", visibility="hidden"),
+        st.Page("pair.py", title="Two prompts", url_path="pair", visibility="hidden"),
         st.Page("similar.py", title="Similar features", url_path="similar", visibility="hidden"),
         st.Page("quality.py", title="Quality", url_path="quality", visibility="hidden"),
         st.Page("compare.py", title="Compare", url_path="compare", visibility="hidden"),

@@ -1,6 +1,6 @@
 // The shell: links, forms, copying and tooltips of the static parts of every page. It keeps no state of its own: a link
 // changes the URL and tells Streamlit about it the way the Back button does, so that every view stays its URL.
-const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "meaning", "similar", "compare", "universal", "quality", "leaderboard", "map", "scan", "redteam", "steer", "circuit", "lists", "list", "quick-list", "suite", "suites", "play", "explanations", "person", "activity", "moderation", "sign-in", "account", "server"])
+const PAGES = new Set(["", "feature", "model", "release", "set", "source", "glossary", "search", "meaning", "similar", "compare", "universal", "quality", "leaderboard", "map", "scan", "redteam", "steer", "circuit", "pair", "template", "lists", "list", "quick-list", "suite", "suites", "play", "explanations", "person", "activity", "moderation", "sign-in", "account", "server"])
 
 function go(url, stay) {
   history.pushState({}, "", url)
