@@ -54,6 +54,7 @@ from core.settings import Settings
 from core.sources import probe_verbs
 from core.techniques import dfa_verbs
 from core.techniques.circuits import verbs as circuit_verbs
+from core.techniques.graphs import verbs as graph_verbs
 from core.techniques.heads import verbs as head_verbs
 from core.techniques.pairs import verbs as pair_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
@@ -152,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     pair_verbs.arguments(
         verb("pair", pair_verbs.pair, "what a clean and a corrupted prompt differ in: features, patching, faithfulness")
+    )
+    graph_verbs.arguments(
+        verb("graph", graph_verbs.graph, "which feature acts on which in a prompt, as circuit-tracer's graph")
     )
     compare_verbs.together_arguments(
         verb("together", compare_verbs.together, "what fires together with a feature, and what never does")

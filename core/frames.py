@@ -55,6 +55,7 @@ from core.techniques.circuits.records import (
     LensRecord,
     Node,
 )
+from core.techniques.graphs.records import GraphEntry, GraphRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -353,6 +354,23 @@ def _driver_rows(record: DriversRecord, number: int) -> Iterator[dict[str, Any]]
         }  # fmt: skip
 
 
+def _graph_rows(record: GraphRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.nodes:
+        yield {
+            "node": one.id, "part": one.part, "layer": one.layer, "position": one.position,
+            "token": record.tokens[one.position], "feature": "" if one.key is None else str(one.key),
+            "label": one.label, "activation": one.activation, "influence": one.influence,
+            "probability": one.probability,
+        }  # fmt: skip
+
+
+def _graph_entry_rows(record: GraphEntry, number: int) -> Iterator[dict[str, Any]]:
+    yield {
+        "model": record.model_id, "slug": record.slug, "prompt": record.prompt, "nodes": record.nodes,
+        "links": record.links, "made": record.made,
+    }  # fmt: skip
+
+
 def _quality_rows(record: Evaluation, number: int) -> Iterator[dict[str, Any]]:
     for one in record.all():
         for key, figure in one.figures().items():
@@ -384,6 +402,7 @@ _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     GlanceRecord: _glance_rows, Near: _near_rows, RowRecord: _weight_rows,
     LensRecord: _lens_rows, DirectRecord: _component_rows, FeaturesRecord: _nodes_rows, Node: _node_rows,
     DriversRecord: _driver_rows,
+    GraphRecord: _graph_rows, GraphEntry: _graph_entry_rows,
     Evaluation: _quality_rows, LeaderboardRow: _leader_rows,
     Match: _match_rows, MatchesRecord: _matches_rows, PairRecord: _pair_rows, UniversalRecord: _universal_rows,
 }  # fmt: skip

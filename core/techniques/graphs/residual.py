@@ -13,6 +13,7 @@ every target.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +162,7 @@ def build(
     order = np.argsort(of, kind="stable")
     found = [one.found for one in graph.levels]
 
-    def each(parts: list[Tensor]) -> NDArray[np.float32]:
+    def each(parts: list[Tensor]) -> NDArray[Any]:
         return torch.cat(parts).cpu().numpy()[seen]
 
     return {
