@@ -30,11 +30,14 @@ PATHS = {
     "/circuit/pair/residual", "/circuit/tokens", "/compare/read", "/cossim", "/explanation/generate",
     "/explanation/score",
     "/explanation/search", "/explanation/search-all", "/explanation/search-model", "/explanation/search-release",
+    "/graph/generate", "/head/active", "/head/features", "/head/pattern",
     "/probe/new", "/redteam", "/search-all", "/search-topk-by-token", "/similar", "/steer", "/steer-chat",
-    "/steer-sweep", "/vector/new",
+    "/steer-sweep", "/template", "/vector/new",
 }  # fmt: skip
 """What is posted to have a model run, or weights loaded to compare them."""
-LOOKS = re.compile(r"/similar/.+|/compare/features|/feature/[^/]+/[^/]+/[^/]+/vector", re.DOTALL)
+LOOKS = re.compile(
+    r"/similar/.+|/head/[^/]+(?:/[^/]+/[^/]+)?|/compare/features|/feature/[^/]+/[^/]+/[^/]+/vector", re.DOTALL
+)
 """Addresses whose looking up does the same."""
 CLIENTS = 4096
 """Clients remembered; beyond them whoever was quiet longest is forgotten."""

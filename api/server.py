@@ -27,6 +27,7 @@ from api import (
     explanation_search,
     exporting,
     feature,
+    head,
     lists,
     play,
     pairs,

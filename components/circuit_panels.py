@@ -297,29 +297,31 @@ def direct(view: View, record: DirectRecord) -> Html:
     ranked = sorted(record.components, key=lambda one: -abs(one.value))
     reach = abs(ranked[0].value) or 1.0
     rest = ranked[PARTS:]
-    bars = join(_bar(one, reach) for one in ranked[:PARTS])
+    bars = join(_bar(view, one, reach) for one in ranked[:PARTS])
     if rest:
-        bars = Html(f"{bars}{_line(f'{len(rest)} others', sum(one.value for one in rest), reach)}")
-    heads = join(_head(record, one) for one in record.heads[:HEADS])
+        bars = Html(f"{bars}{_line(esc(f'{len(rest)} others'), sum(one.value for one in rest), reach)}")
+    heads = join(_head(view, record, one) for one in record.heads[:HEADS])
     if heads:
         heads = Html(f'<h3 class="fs-h2">{word("Where the heads look", "attention pattern")}</h3>{heads}')
     check = _adds_up(record.total, record.target.value, "All parts add")
     return card(f'<div class="fs-bars fs-parts">{bars}</div>{check}{heads}', title)
 
 
-def _bar(one: Component, reach: float) -> Html:
-    return _line(one.name, one.value, reach)
+def _bar(view: View, one: Component, reach: float) -> Html:
+    if one.layer is not None and one.head is not None:
+        return _line(_head_link(view, one.layer, one.head), one.value, reach)
+    return _line(esc(one.name), one.value, reach)
 
 
-def _line(name: str, value: float, reach: float) -> Html:
+def _line(name: Html, value: float, reach: float) -> Html:
     width = min(1.0, abs(value) / reach) * 100
     return Html(
-        f'<div class="fs-bar{" neg" * (value < 0)}"><i style="width:{width:.1f}%"></i><span>{esc(name)}</span>'
+        f'<div class="fs-bar{" neg" * (value < 0)}"><i style="width:{width:.1f}%"></i><span>{name}</span>'
         f"<span>{number(value)}</span></div>"
     )
 
 
-def _head(record: DirectRecord, one: Head) -> Html:
+def _head(view: View, record: DirectRecord, one: Head) -> Html:
     """A head's row of attention: depth is what it adds by each token, or where that is not known how much it looks."""
     given = one.given if all(map(math.isfinite, one.given)) else one.pattern
     if not given or not all(map(math.isfinite, given)):
@@ -334,13 +336,11 @@ def _head(record: DirectRecord, one: Head) -> Html:
         classes = f"t{' s' * item.special}{' on' * lit}{' neg' * (value < 0)}"
         boxes.append(f'<span class="{classes}"{style} data-tip="{tip}">{shown}</span>')
     return Html(
-        f'<div class="fs-driver"><span><b>L{one.layer}H{one.head}</b> {number(one.value)}</span>'
+        f'<div class="fs-driver"><span><b>{_head_link(view, one.layer, one.head)}</b> {number(one.value)}</span>'
         f'<div class="fs-strip signed">{join(boxes)}</div></div>'
     )
 
 
-def _adds_up(total: float, whole: float, lead: str, near: float = 1e-3) -> Html:
-    """A sum and what it should be."""
 def _head_link(view: View, layer: int, head: int) -> Html:
     """The page of a head, on this prompt and from the token at which the target is read."""
     where = {} if view.position is None else {"position": str(view.position)}
@@ -349,6 +349,8 @@ def _head_link(view: View, layer: int, head: int) -> Html:
     return Html(f'<a class="fs-way" href="{esc(there)}" data-tip="{tip}">L{layer}H{head}</a>')
 
 
+def _adds_up(total: float, whole: float, lead: str, near: float = 1e-3) -> Html:
+    """A sum and what it should be."""
     right = abs(total - whole) <= near * max(1.0, abs(whole))
     mark = "✓" if right else "✗"
     said = f"{lead} up to <b>{total:.4f}</b> of <b>{whole:.4f}</b> {mark}".replace("-", "−")

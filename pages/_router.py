@@ -21,6 +21,7 @@ page = st.navigation(
         st.Page("map.py", title="Map", url_path="map", help="All features at once: wander, select, keep."),
         st.Page("steer.py", title="Steer", url_path="steer", help="Push features and read what the model writes."),
         st.Page("circuit.py", title="Circuit", url_path="circuit", help="What a prompt's next token is made of."),
+        st.Page("heads.py", title="Heads", url_path="heads", help="Attention heads by what they look at."),
         st.Page("source.py", title="Features", url_path="source", help="The features of a source, to filter and sort."),
         st.Page(
             "lists.py", title="Lists", url_path="lists", help="Features that people put together.", visibility=shown

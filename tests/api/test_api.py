@@ -129,6 +129,7 @@ def test_the_description_lists_every_route(client):
     ours += " /explanation/search-all /explanation/search-model /explanation/search-release"
     ours += " /universal/{model_id}/{source_id} /universal/{model_id}/{source_id}/{index}"
     ours += " /circuit/lens /circuit/components /circuit/features /circuit/ablate /circuit/tokens"
+    ours += " /head/{model_id} /head/{model_id}/{layer}/{head} /head/pattern /head/features /head/active"
     ours += " /redteam /umap /umap/clusters /compare /compare/matches /compare/features"
     ours += " /together/{model_id}/{source_id}/{index} /cossim /similar /similar/{model_id}/{source_id}/{index}"
     ours += " /feature/{model_id}/{source_id}/{index}/vector"

@@ -18,7 +18,8 @@ from core.models.loading import LoadedModel
 from core.models.plain import plain_of
 from core.models.thread import computing
 from core.techniques.circuits.aim import Aim, activation, tokens_of
-from core.techniques.circuits.end import NEAR, End
+from core.techniques.circuits.end import End
+from core.techniques.circuits.norm import NEAR
 
 TOKENS = 3
 
