@@ -26,6 +26,7 @@ from pathlib import Path
 import yaml
 
 from demo.training.designs import FIRST, SECOND, Design
+from demo.training.train_more import KINDS, NARROW, SHIPPED
 
 HERE = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {
@@ -135,13 +136,20 @@ def make(design: Design, corpus: Path, work: Path, tokens: int) -> None:
         lambda: call("core", "build", HERE / design.config, "--data", data),
     )
 
+    if design is FIRST:
+        more(stages, corpus, work, data)
+        sources += SHIPPED
+
     def measure() -> None:
+        controls = [f"{kind}={design.id}-{kind}/{NARROW.name}-{kind}" for kind in KINDS]
         for source in sources:
-            call("core", "eval", f"{design.id}/{source}", "--texts", texts / "heldout", "--data", data)
+            beside = [part for one in controls for part in ("--control", one)] if source == NARROW.name else []
+            where = ["--texts", texts / "heldout", "--data", data]
+            call("core", "eval", f"{design.id}/{source}", "--suite", "all", *where, *beside)
 
     stages.run(
         "figures",
-        mark([*placed, texts / "heldout", HERE.parent / "core" / "evaluate"], None),
+        mark([*placed, texts / "heldout", HERE.parent / "core" / "evaluate"], sources),
         [data / design.id / s / "derived" for s in sources],
         measure,
     )
@@ -153,6 +161,33 @@ def make(design: Design, corpus: Path, work: Path, tokens: int) -> None:
             mark([*builds, atlas / "characters.py", atlas / "universal.py"], None),
             builds,
             lambda: universality(work / "stores", data),
+        )
+
+
+def more(stages: Stages, corpus: Path, work: Path, data: Path) -> None:
+    """The first model's other dictionaries, and the controls with their SAEs."""
+    trained, control = work / "more" / "saes", [f"{NARROW.name}-{kind}" for kind in KINDS]
+    model = HERE / "weights" / "model"
+    folders = {name: "sae" for name in SHIPPED} | {name: "control" for name in control}
+    placed = [HERE / "weights" / folder / name for name, folder in folders.items()]
+    stages.run(
+        "more",
+        mark([model, HERE / "training" / "train_more.py"], list(folders)),
+        [trained / name for name in folders],
+        lambda: call("demo.training.train_more", "--corpus", corpus, "--work", work / "more", "--only", *folders),
+    )
+
+    def place() -> None:
+        for path in placed:
+            copy(trained / path.name, path, ["cfg.json", "sae_weights.safetensors"])
+
+    stages.run("more weights", mark([trained / name for name in folders], None), placed, place)
+    for config in ("more.yaml", *(f"control-{kind}.yaml" for kind in KINDS)):
+        stages.run(
+            config,
+            mark([*placed, HERE / config, *sorted((HERE / "texts").glob("*.txt.xz"))], None),
+            [],
+            lambda config=config: call("core", "build", HERE / config, "--data", data),  # type: ignore[misc]
         )
 
 

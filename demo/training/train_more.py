@@ -73,19 +73,25 @@ class Job:
 
 
 FEWER = replace(RESIDUAL, last_k=31.0, distinct=1_000_000, tokens=6_000_000)
+KINDS = ("random", "kept")
+"""Of controls."""
 NARROW = Job("2-res__512", replace(FEWER, width=512), 2, "resid")
 JOBS = (
     *(Job(f"{n}-mlp", TRANSCODER, n, "mlp") for n in LAYERS),
     *(Job(f"{n}-att", ATTENTION, n, "z") for n in LAYERS),
     NARROW,
     Job("2-res__1k", replace(FEWER, width=1024), 2, "resid"),
-    *(replace(NARROW, name=f"{NARROW.name}-{weights}", weights=weights) for weights in ("random", "kept")),
+    *(replace(NARROW, name=f"{NARROW.name}-{weights}", weights=weights) for weights in KINDS),
     *(
         Job(f"{n}-res-{weights}", recipe_of(FIRST, n, RESIDUAL), n, "resid", weights)
         for n in (2, 1, 3)
-        for weights in ("random", "kept")
+        for weights in KINDS
     ),
 )
+
+
+SHIPPED = [*(job.name for job in JOBS if job.reads != "resid"), NARROW.name]
+"""Sources that are in the demo, beside the controls of the narrow one."""
 
 
 class TranscoderInTraining(FastBatchTopKTrainingSAE):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from sae_lens import SAE, BatchTopKTrainingSAEConfig
 from sae_lens.saes.sae import TrainStepInput
 from sae_lens.saes.transcoder import JumpReLUTranscoder
@@ -15,6 +17,7 @@ from sae_lens.saes.transcoder import JumpReLUTranscoder
 from demo.training import train_more, train_saes
 from demo.training.train_more import JOBS, TranscoderInTraining
 
+DEMO = Path(__file__).resolve().parents[2] / "demo"
 D, WIDTH, TOKENS = 8, 32, 4096
 SMALL = replace(train_more.TRANSCODER, width=WIDTH, tokens=40_960, batch=512, k=4.0, last_k=4.0)
 TRANSCODER = replace(next(job for job in JOBS if job.name == "1-mlp"), recipe=SMALL)
@@ -80,3 +83,22 @@ def test_an_sae_of_heads_says_that_they_lie_side_by_side(values, tmp_path):
         rebuilt = read(x.reshape(1, TOKENS, 2, D // 2))
     assert rebuilt.shape == (1, TOKENS, 2, D // 2)
     assert (rebuilt.reshape(x.shape) - x).pow(2).sum() / (x - x.mean(0)).pow(2).sum() < 0.5
+
+
+def test_the_other_builds_are_of_what_is_trained():
+    more = yaml.safe_load((DEMO / "more.yaml").read_text(encoding="utf-8"))
+    assert {one["id"]: one["sae"]["path"] for one in more["sources"]} == {
+        name: f"weights/sae/{name}" for name in train_more.SHIPPED
+    }
+    names = {job.name for job in JOBS}
+    for kind in train_more.KINDS:
+        control = yaml.safe_load((DEMO / f"control-{kind}.yaml").read_text(encoding="utf-8"))
+        assert control["model"]["randomised"] == kind and control["model"]["id"] == f"scribe-4l-{kind}"
+        (one,) = control["sources"]
+        assert one["sae"]["path"] == f"weights/control/{one['id']}" and one["id"] in names
+        assert {**control, "model": 0, "release": 0, "sources": 0} == {**more, "model": 0, "release": 0, "sources": 0}
+
+
+def test_the_demo_is_small():
+    files = [path for path in DEMO.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in files) <= 80 * 2**20
