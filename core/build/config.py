@@ -108,6 +108,8 @@ class SourceConfig(_Strict):
 
     id: str
     sae: SaeConfig | None = None
+    examples: Literal["all", "few"] | None = None
+    """Of this source; as for the others, if it is not given."""
     neurons: Place | None = None
     directions: DirectionsConfig | None = None
 
@@ -161,7 +163,7 @@ class BuildConfig(_Strict):
     compact: bool = False
     """Compressed files, and the values of example strips in float16: a third of the size."""
     examples: Literal["all", "few"] = "all"
-    """How many examples of a feature its page can show: up to 56, or 22, which halves their file."""
+    """How many examples of a feature its page can show: up to 56, or 15, a third of the file."""
     annotate: bool = True
     """Say what the data tell of each feature (core.explain.annotation); `python -m core annotate` does so later."""
     map: Literal["none", "decoder", "all"] = "decoder"
@@ -195,6 +197,10 @@ class BuildConfig(_Strict):
             id=m.id, path=path, hub=m.hub, transformer_lens=m.transformer_lens, revision=m.revision,
             randomised=m.randomised, seed=m.seed,
         )  # fmt: skip
+
+    def few(self, source: SourceConfig) -> bool:
+        """Whether a source keeps few examples."""
+        return (source.examples or self.examples) == "few"
 
     def weights_spec(self, source: SourceConfig) -> WeightsSpec:
         """A source's place, with an absolute path."""

@@ -30,7 +30,7 @@ from core.store.grouped import Grouped
 TOP, RAW, STEPS, PER_STEP, RANDOM, MEMBERS = 20, 10, 5, 4, 6, 5
 BEFORE, AFTER, SAME = 8, 2, 8
 KINDS = ("diverse", "raw", "interval", "random")
-FEW = np.array([10, 5, 1, 2])
+FEW = np.array([6, 3, 1, 1])
 """How many of each kind's group a build with `examples: few` keeps, the first ones."""
 
 

@@ -333,7 +333,7 @@ def _finish(
         dense=r.dense, tails=r.tails, texts=texts, prompts=prompts, counted=counted, vocabulary=model.vocabulary,
         W_U=W_U, residual=residual_rows(r.source, model),
         related=root / config.model.id / RELATED / str(r.key) / "derived",
-        store=config.store, compact=config.compact, few=config.examples == "few", annotate=config.annotate,
+        store=config.store, compact=config.compact, few=config.few(r.config), annotate=config.annotate,
         release=_release(config),
         build=_stamp(config, r, prompts),
         context=config.context, dtype=config.dtype, attributed=attributed,
@@ -352,8 +352,8 @@ def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
     parameters = config.model_dump(
         mode="json", include={"prompts", "context", "cut", "shuffle", "seed", "dtype", "store", "compact"}
     )
-    if config.examples != "all":  # what was built before there was a choice keeps its stamp
-        parameters["examples"] = config.examples
+    if config.few(r.config):  # what was built before there was a choice keeps its stamp
+        parameters["examples"] = "few"
     return parameters | {
         "model_sha256": r.model_sha256, "model_settings_sha256": r.settings_sha256,
         "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,

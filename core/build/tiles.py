@@ -22,13 +22,13 @@ from core.errors import BadConfig
 from core.kernel import I64, U32, Bool
 from core.models.capture import capture
 from core.models.loading import LoadedModel
-from core.models.memory import by_halves
+from core.models.memory import by_halves, values_at_once
 
 TOKENS, PER_CHUNK = 2048, 16
 """Places for tokens in a tile, and tiles in a chunk. The temporaries of a larger tile are no longer kept by the C
 library (`core.models.memory`), and those of a smaller one make thin products."""
 VALUES = 6 * 2**20
-"""Values that an encoder makes at once: 24 MiB in float32, for the same reason."""
+"""Values that an encoder makes at once on a CPU: 24 MiB in float32, for the same reason. A card has room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,6 @@ class Tile:
 
 def pieces(x: torch.Tensor, width: int) -> Iterator[tuple[int, torch.Tensor]]:
     """(first row, rows) of `x` as an encoder of `width` features is given them."""
-    size = max(64, VALUES // width)
+    size = max(64, values_at_once(x.device, VALUES) // width)
     for begin in range(0, len(x), size):
         yield begin, x[begin : begin + size]
