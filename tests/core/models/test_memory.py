@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.build import tiles
-from core.models.memory import by_halves
+from core.models.memory import MOST, by_halves, values_at_once
 from core.settings import Settings
 from core.sources.sae import Sae
 from core.workbench import Workbench
@@ -45,6 +45,18 @@ def test_what_is_no_want_of_memory_is_raised_at_once():
     assert len(tried) == 1
     with pytest.raises(torch.OutOfMemoryError):
         by_halves(short(0, []), 4)
+
+
+@pytest.mark.parametrize("free", [0, 10**6, 2**30, 80 * 10**9, 140 * 10**9])
+def test_a_card_is_given_as_much_as_it_has_room_for(monkeypatch, free):
+    """No card is needed: what it would say is said for it."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
+    here, card = torch.device("cpu"), torch.device("cuda")
+    assert values_at_once(here, 5_000_000) == 5_000_000
+    given = values_at_once(card, 5_000_000)
+    assert given == 5_000_000 or (given * 4 <= free / 8 and given & (given - 1) == 0)
+    assert given in (5_000_000, MOST) or given * 4 > free / 16
+    assert (given > 5_000_000) == (free >= 2**30)
 
 
 def test_a_build_goes_on_with_fewer_prompts_and_tokens_at_once(tmp_path, monkeypatch):
