@@ -143,6 +143,11 @@ def probe(key: FeatureKey | str | None = None) -> str:
     return _address("/probe", ("id", str(key))) if key is not None else "/probe"
 
 
+def template(**view: str) -> str:
+    """A set of prompts from a template, with the view: model, template, fill, at, sources, prompts, seed."""
+    return _address("/template", *((name, value) for name, value in view.items() if value))
+
+
 def steer_with(key: FeatureKey, strength: float) -> str:
     """The page that steers with one feature or direction, at a strength."""
     return _address("/steer", ("model", key.model_id), ("features", f"{key.source_id}/{key.index}:{strength:g}"))

@@ -39,6 +39,7 @@ from core.records import (
 from core.techniques.circuits.records import CircuitAsk
 from core.techniques.pairs.records import PairAsk
 from core.workbench import Workbench
+from core.techniques.templates.records import TemplateAsk, TemplateRecord
 
 Tests = tuple[tuple[TestRecord, ...], str]
 """The tests that could be done, and a message about the other texts."""
@@ -94,6 +95,11 @@ def circuit_pairs() -> list[dict[str, str]]:
 
 
 def openings() -> list[str]:
+def templates() -> list[dict[str, Any]]:
+    """Ready-made templates: `{name, templates, fillers, at}` each."""
+    return _config("templates") or []
+
+
     """Prompts to begin a text with."""
     return _config("openings") or []
 
@@ -288,6 +294,17 @@ def forget_redteams() -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _template(ask: TemplateAsk, top: int, stamp: str) -> Job[TemplateRecord]:
+    room = workbench().templates
+    return Job(lambda tell: room.responses(ask, top=top, tell=tell))
+
+
+def template(*key: Any) -> Job[TemplateRecord]:
+    """What features respond to in a set of prompts, at work or done before; `key` is `_template`'s."""
+    return _begun(_template, key)
+
+
 def _suite(suite: Suite, build: str) -> Job[SuiteRun]:
     bench = workbench()
     return Job(lambda tell: bench.run_suite(suite, tell=tell))

@@ -57,6 +57,7 @@ from core.techniques.circuits import verbs as circuit_verbs
 from core.techniques.graphs import verbs as graph_verbs
 from core.techniques.heads import verbs as head_verbs
 from core.techniques.pairs import verbs as pair_verbs
+from core.techniques.templates import verbs as template_verbs
 from core.terminal import Bar, Growing, facts, table, visible, visible_lines
 from core.workbench import SWEEP, Workbench
 
@@ -156,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     graph_verbs.arguments(
         verb("graph", graph_verbs.graph, "which feature acts on which in a prompt, as circuit-tracer's graph")
+    )
+    template_verbs.arguments(
+        verb("template", template_verbs.template, "what features respond to in prompts that a template makes")
     )
     compare_verbs.together_arguments(
         verb("together", compare_verbs.together, "what fires together with a feature, and what never does")

@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from core.techniques.pairs.door import Pairs
     from core.techniques.reading import Found, Lost, Reader
     from core.techniques.search import Facts
+    from core.techniques.templates.door import Templates
     from core.techniques.tokenize import Ids
 
 T = TypeVar("T")
@@ -813,6 +814,13 @@ class Workbench:
         from core.techniques.pairs.door import Pairs
 
         return Pairs(self)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """Prompts with slots as sets: what features respond to, a slot's value, its position, its role."""
+        from core.techniques.templates.door import Templates
+
+        return Templates(self)
 
     # -- attribution graphs --------------------------------------------------------------------------------------------
 

@@ -34,6 +34,8 @@ page = st.navigation(
         st.Page("universal.py", title="Universality", url_path="universal", visibility="hidden"),
         st.Page("head.py", title="Attention head", url_path="head", visibility="hidden"),
         st.Page("pair.py", title="Two prompts", url_path="pair", visibility="hidden"),
+        st.Page("template.py", title="Template", url_path="template", visibility="hidden"),
+        st.Page("universal.py", title="Universality", url_path="universal", visibility="hidden"),
         st.Page("similar.py", title="Similar features", url_path="similar", visibility="hidden"),
         st.Page("quality.py", title="Quality", url_path="quality", visibility="hidden"),
         st.Page("compare.py", title="Compare", url_path="compare", visibility="hidden"),

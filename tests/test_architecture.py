@@ -39,6 +39,7 @@ PAGES_MAY_ASK = {
     "core.evaluate.records", "core.evaluate.board",
     # of circuits: their records; what computes is behind `Workbench.circuits`
     "core.techniques.circuits.records", "core.techniques.pairs.records",
+    "core.techniques.templates.records",
     # of heads: their records; what computes is behind `Workbench.heads`
     "core.techniques.heads.records",
     # of probes: their records; what trains is behind `Workbench.train_probe`
