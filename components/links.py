@@ -118,6 +118,11 @@ def universal(key: SourceKey | str, other: SourceKey | str | None = None, **view
     return _address("/universal", ("id", str(key)), *((name, value) for name, value in said.items() if value))
 
 
+def graph(**view: str) -> str:
+    """The page of attribution graphs, with its view: model and slug, or model, text, set, target, nodes, edges."""
+    return _address("/graph", *((name, value) for name, value in view.items() if value))
+
+
 def circuit(**view: str) -> str:
     """A prompt's circuit, with its view: model, text, target, against, feature, position, node and so on."""
     return _address("/circuit", *((name, value) for name, value in view.items() if value))
@@ -138,14 +143,14 @@ def pair(**view: str) -> str:
     return _address("/pair", *((name, value) for name, value in view.items() if value))
 
 
-def probe(key: FeatureKey | str | None = None) -> str:
-    """The page of a probe, or the one on which probes are trained."""
-    return _address("/probe", ("id", str(key))) if key is not None else "/probe"
-
-
 def template(**view: str) -> str:
     """A set of prompts from a template, with the view: model, template, fill, at, sources, prompts, seed."""
     return _address("/template", *((name, value) for name, value in view.items() if value))
+
+
+def probe(key: FeatureKey | str | None = None) -> str:
+    """The page of a probe, or the one on which probes are trained."""
+    return _address("/probe", ("id", str(key))) if key is not None else "/probe"
 
 
 def steer_with(key: FeatureKey, strength: float) -> str:

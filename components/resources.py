@@ -37,9 +37,10 @@ from core.records import (
     TestRecord,
 )
 from core.techniques.circuits.records import CircuitAsk
+from core.techniques.graphs.records import GraphAsk, GraphRecord
 from core.techniques.pairs.records import PairAsk
-from core.workbench import Workbench
 from core.techniques.templates.records import TemplateAsk, TemplateRecord
+from core.workbench import Workbench
 
 Tests = tuple[tuple[TestRecord, ...], str]
 """The tests that could be done, and a message about the other texts."""
@@ -94,12 +95,12 @@ def circuit_pairs() -> list[dict[str, str]]:
     return _config("circuit_pairs") or []
 
 
-def openings() -> list[str]:
 def templates() -> list[dict[str, Any]]:
     """Ready-made templates: `{name, templates, fillers, at}` each."""
     return _config("templates") or []
 
 
+def openings() -> list[str]:
     """Prompts to begin a text with."""
     return _config("openings") or []
 
@@ -242,6 +243,16 @@ def _circuit(name: str, ask: CircuitAsk, more: tuple[Any, ...], stamp: str) -> J
     return Job(jobs[name])
 
 
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _graph(ask: GraphAsk, stamp: str) -> Job[GraphRecord]:
+    return Job(lambda tell: workbench().graph(ask, tell=tell))
+
+
+def graph(*key: Any) -> Job[GraphRecord]:
+    """An attribution graph at work, or made before; `key` is `_graph`'s."""
+    return _begun(_graph, key)
+
+
 def circuit(*key: Any) -> Job[Any]:
     """A part of a prompt's circuit at work, or done before; `key` is `_circuit`'s."""
     return _begun(_circuit, key)
@@ -283,17 +294,6 @@ def pair(*key: Any) -> Job[Any]:
     return _begun(_pair, key)
 
 
-def redteam(*key: Any) -> Job[RedTeam]:
-    """A hypothesis being tested, or tested before; `key` is `_redteam`'s. A model's texts are those that are kept."""
-    return _begun(_redteam, key)
-
-
-def forget_redteams() -> None:
-    """A model wrote more: what was tested without that is tested again."""
-    _redteam.clear()
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _template(ask: TemplateAsk, top: int, stamp: str) -> Job[TemplateRecord]:
     room = workbench().templates
@@ -305,6 +305,17 @@ def template(*key: Any) -> Job[TemplateRecord]:
     return _begun(_template, key)
 
 
+def redteam(*key: Any) -> Job[RedTeam]:
+    """A hypothesis being tested, or tested before; `key` is `_redteam`'s. A model's texts are those that are kept."""
+    return _begun(_redteam, key)
+
+
+def forget_redteams() -> None:
+    """A model wrote more: what was tested without that is tested again."""
+    _redteam.clear()
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
 def _suite(suite: Suite, build: str) -> Job[SuiteRun]:
     bench = workbench()
     return Job(lambda tell: bench.run_suite(suite, tell=tell))

@@ -31,7 +31,6 @@ page = st.navigation(
         st.Page("leaderboard.py", title="Leaderboard", url_path="leaderboard", help="Sources by how good they are."),
         st.Page("glossary.py", title="Glossary", url_path="glossary", help="What every number means."),
         st.Page("feature.py", title="Feature", url_path="feature", visibility="hidden"),
-        st.Page("universal.py", title="Universality", url_path="universal", visibility="hidden"),
         st.Page("head.py", title="Attention head", url_path="head", visibility="hidden"),
         st.Page("pair.py", title="Two prompts", url_path="pair", visibility="hidden"),
         st.Page("template.py", title="Template", url_path="template", visibility="hidden"),
