@@ -22,10 +22,15 @@ from core.explain.records import Annotation
 from core.records import FeatureKey, FeatureRecord, SourceRecord
 from core.workbench import Workbench
 
-MODEL, SEED, COUNT, CONTEXTS, BEFORE, AFTER = "scribe-4l", 2027, 30, 9, 12, 4
+MODEL, RELEASE, SEED, COUNT, CONTEXTS, BEFORE, AFTER = "scribe-4l", "demo", 2027, 30, 9, 12, 4
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "annotations.svg"
 BINS, LOW = 35, 0.3
 """Bars of the picture between `LOW` and 1."""
+
+
+def sources(bench: Workbench) -> list[SourceRecord]:
+    """The model's sources that figures are given of: SAEs on the residual stream, and neurons."""
+    return [source for source in bench.sources(model_id=MODEL) if source.release.name == RELEASE]
 
 
 class Scores:
@@ -59,12 +64,12 @@ class Scores:
 
 def figures(bench: Workbench) -> Scores:
     """Prints the medians of each source, of the SAEs, of the neurons and of all; returns the last."""
-    sources = list(bench.sources(model_id=MODEL))
-    groups = [(s.key.source_id, [s]) for s in sources]
-    groups += [(name, [s for s in sources if s.key.set_name == name]) for name in ("res", "neurons")]
-    whole = Scores(bench, sources)
+    every = sources(bench)
+    groups = [(s.key.source_id, [s]) for s in every]
+    groups += [(name, [s for s in every if s.key.set_name == name]) for name in ("res", "neurons")]
+    whole = Scores(bench, every)
     print("| source | living | scored | balanced accuracy | control | at least 0.75 |\n|---|---|---|---|---|---|")
-    for name, some in [*groups, ("all", sources)]:
+    for name, some in [*groups, ("all", every)]:
         one = Scores(bench, some)
         score, control = one.medians
         good = sum(s >= 0.75 for s in one.score) / one.living
@@ -124,7 +129,7 @@ def picture(scores: Scores) -> str:
 
 def draw(bench: Workbench) -> list[FeatureKey]:
     """The thirty, by source and index."""
-    living = [key for source in bench.sources(model_id=MODEL) for key in bench.living(source.key)]
+    living = [key for source in sources(bench) for key in bench.living(source.key)]
     return sorted(random.Random(SEED).sample(living, COUNT))
 
 

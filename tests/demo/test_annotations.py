@@ -22,7 +22,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scores(bench):
-    return annotations.Scores(bench, list(bench.sources(model_id=annotations.MODEL)))
+    return annotations.Scores(bench, annotations.sources(bench))
 
 
 def test_annotations_tell_where_features_fire_and_shuffled_ones_do_not(scores):
@@ -37,7 +37,7 @@ def test_a_feature_without_a_score_counts_as_chance(scores):
 
 
 def test_every_living_feature_has_an_annotation(bench, scores):
-    assert scores.living == sum(s.alive for s in bench.sources(model_id=annotations.MODEL))
+    assert scores.living == sum(s.alive for s in annotations.sources(bench))
 
 
 def test_the_picture_is_that_of_these_scores(scores):
