@@ -6,8 +6,8 @@ a token, features by token are a row a token and feature, all activations of a s
 side are a row a feature, a substitution scan is a row a word. A steering run is a row a generated token of either text,
 a sweep a row a strength, a direction a row, a search among explanations a row an explanation, red-teaming a row a text,
 what is like a feature a row a feature, a decoder or encoder row a row a coordinate. Of circuits a lens is a row a layer
-and token, direct attribution a row a component, features a row a node, what drives a target a row a token. Costs a walk
-over the records.
+and token, direct attribution a row a component, features a row a node, what drives a target a row a token. All heads are
+a row a head, one of them a row a pair of tokens, its pattern a row a pair of positions. Costs a walk over the records.
 """
 
 from __future__ import annotations
@@ -56,6 +56,14 @@ from core.techniques.circuits.records import (
     Node,
 )
 from core.techniques.graphs.records import GraphEntry, GraphRecord
+from core.techniques.heads.records import (
+    KINDS,
+    HeadActiveRecord,
+    HeadFeaturesRecord,
+    HeadRecord,
+    HeadsRecord,
+    PatternRecord,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -332,6 +340,58 @@ def _component_rows(record: DirectRecord, number: int) -> Iterator[dict[str, Any
         yield {"component": one.name, "part": one.part, "layer": one.layer, "head": one.head, "value": one.value}
 
 
+def _heads_rows(record: HeadsRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.heads:
+        scores = {
+            f"{kind}{name}": value
+            for kind in KINDS
+            for name, value in (
+                ("", one.score(kind).value), ("_control", one.score(kind).control),
+                ("_uniform", one.score(kind).uniform), ("_text", one.score(kind).text),
+            )
+        }  # fmt: skip
+        yield {
+            "head": str(one.key), **scores, "bos": one.bos, "self": one.itself, "before": one.before,
+            "distance": one.distance,
+        }  # fmt: skip
+
+
+def _attended_rows(record: HeadRecord, number: int) -> Iterator[dict[str, Any]]:
+    for one in record.pairs:
+        yield {
+            "head": str(record.scores.key), "query": one.query.text, "key": one.key.text, "times": one.times,
+            "mean": one.mean, "prompt": one.prompt, "position": one.position, "attended": one.attended,
+            "attention": one.weight,
+        }  # fmt: skip
+
+
+def _pattern_rows(record: PatternRecord, number: int) -> Iterator[dict[str, Any]]:
+    for to, (row, moved) in enumerate(zip(record.pattern, record.moved, strict=True)):
+        for at, (value, length) in enumerate(zip(row, moved, strict=True)):
+            yield {
+                "head": str(record.key), "position": to, "token": record.tokens[to].text, "attended": at,
+                "attended_token": record.tokens[at].text, "attention": value, "moved": length,
+            }  # fmt: skip
+
+
+def _head_feature_rows(record: HeadFeaturesRecord, number: int) -> Iterator[dict[str, Any]]:
+    for side in record.sides:
+        for one in side.features:
+            yield {
+                "head": str(record.key), "side": side.side, "feature": str(one.key), "score": one.score,
+                "chance": side.chance, "norm": one.norm, "label": one.label, "density": one.density,
+            }  # fmt: skip
+
+
+def _head_active_rows(record: HeadActiveRecord, number: int) -> Iterator[dict[str, Any]]:
+    for side in record.sides:
+        for one in side.nodes:
+            yield {
+                "head": str(record.key), "side": side.side, "feature": str(one.key), "position": one.position,
+                "activation": one.activation, "value": one.value, "label": one.label, "density": one.density,
+            }  # fmt: skip
+
+
 def _node_rows(record: Node, number: int) -> Iterator[dict[str, Any]]:
     yield {
         "feature": str(record.key), "position": record.position, "activation": record.activation, "norm": record.norm,
@@ -402,6 +462,8 @@ _ROWS: dict[type, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     GlanceRecord: _glance_rows, Near: _near_rows, RowRecord: _weight_rows,
     LensRecord: _lens_rows, DirectRecord: _component_rows, FeaturesRecord: _nodes_rows, Node: _node_rows,
     DriversRecord: _driver_rows,
+    HeadsRecord: _heads_rows, HeadRecord: _attended_rows, PatternRecord: _pattern_rows,
+    HeadFeaturesRecord: _head_feature_rows, HeadActiveRecord: _head_active_rows,
     GraphRecord: _graph_rows, GraphEntry: _graph_entry_rows,
     Evaluation: _quality_rows, LeaderboardRow: _leader_rows,
     Match: _match_rows, MatchesRecord: _matches_rows, PairRecord: _pair_rows, UniversalRecord: _universal_rows,

@@ -29,6 +29,25 @@ def test_from_a_logit_back_to_the_tokens_that_cause_it(visit, width, theme):
     )
     assert "proposes" in best, best
 
+    # its own page: which features make it look from “PEP” at “proposes”, and what they have it copy
+    heads.nth(best.index("proposes")).locator("a.fs-way").click()
+    page.wait_for_function("location.pathname === '/head'")
+    page.wait_for_selector(".fs-pattern", timeout=280_000)
+    page.locator(".st-key-fs-head-active .fs-pill", has_text="proposes").click(timeout=280_000)
+    page.wait_for_function("new URL(location).searchParams.get('attended') === '3'")
+    page.wait_for_selector(".st-key-fs-head-active .fs-aim-line .fs-tok:has-text('proposes')")
+    there.fits()
+    tokens = page.locator(".st-key-fs-head-active .fs-aim-line .fs-tok").all_text_contents()
+    assert "PEP" in tokens[0] and "proposes" in tokens[1], tokens
+    sums = page.locator(".st-key-fs-head-active [data-check]").all_text_contents()
+    assert len(sums) == 3 and all(text.endswith("✓") for text in sums), sums
+    assert page.locator(".st-key-fs-head-active .fs-side tr").count() > 9, "features at work"
+    page.go_back()
+    page.wait_for_function("!new URL(location).searchParams.has('attended')")
+    page.go_back()
+    page.wait_for_function("location.pathname === '/circuit'")
+    settled(page)
+
     # the tokens of the first feature, below its row
     row = page.locator(".fs-nodes tbody tr").first
     name = row.locator("b").first.text_content()

@@ -262,6 +262,15 @@ def test_what_a_head_gives_later_features_is_its_result_times_their_column(bench
         assert node.activation == pytest.approx(float(acts[node.key.index]), abs=1e-4)
 
 
+def test_records_are_tables(bench):
+    room = bench.heads
+    assert len(room.scores("tiny").to_pandas()) == 4 and len(room.of(KEY).to_pandas()) == len(room.of(KEY).pairs)
+    rows = room.pattern(KEY, TEXT).to_pandas().groupby("position")["attention"].sum()
+    assert rows.to_numpy() == pytest.approx(np.ones(len(rows)), abs=1e-5)
+    assert set(room.features(KEY).to_pandas()["side"]) == {"query", "key", "value"}
+    assert "<table" in room.active(KEY, TEXT)._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("work", "error", "said"),
     [
