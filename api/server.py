@@ -27,10 +27,11 @@ from api import (
     explanation_search,
     exporting,
     feature,
+    graph,
     head,
     lists,
-    play,
     pairs,
+    play,
     probe,
     quality,
     redteam,
@@ -84,8 +85,8 @@ def create(workbench: Workbench, counter: Counter | None = None) -> FastAPI:
     errors.install(app)
     for part in (
         catalog, feature, activation, search, explanation_search, explanation, explanation_people, steer, vector,
-        cossim, circuit, pairs, head, compare, umap, universal, tokenize, template, lists, bookmark, comment, play,
-        probe, quality, redteam, bring, exporting, uploading, engine, user, docs,
+        cossim, circuit, pairs, head, graph, compare, umap, universal, tokenize, template, lists,
+        bookmark, comment, play, probe, quality, redteam, bring, exporting, uploading, engine, user, docs,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

@@ -35,7 +35,7 @@ LEAD = (
     "Why does the model say that next? A prompt's output, followed back through layers, heads and features to the "
     "tokens that cause it."
 )
-WAYS = {"circuit": "One prompt", "pair": "Two prompts", "template": "Many, from a template"}
+WAYS = {"circuit": "One prompt", "pair": "Two prompts", "template": "Many, from a template", "graph": "As a graph"}
 """Pages, and what they take apart."""
 PARTS, HEADS = 14, 4
 """Components and heads that are shown."""

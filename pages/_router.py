@@ -20,6 +20,7 @@ page = st.navigation(
         st.Page("meaning.py", title="Meaning", url_path="meaning", help="Features by what is said of them."),
         st.Page("map.py", title="Map", url_path="map", help="All features at once: wander, select, keep."),
         st.Page("steer.py", title="Steer", url_path="steer", help="Push features and read what the model writes."),
+        st.Page("graph.py", title="Attribution graph", url_path="graph", visibility="hidden"),
         st.Page("circuit.py", title="Circuit", url_path="circuit", help="What a prompt's next token is made of."),
         st.Page("heads.py", title="Heads", url_path="heads", help="Attention heads by what they look at."),
         st.Page("source.py", title="Features", url_path="source", help="The features of a source, to filter and sort."),
