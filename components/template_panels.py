@@ -25,7 +25,7 @@ LEVELS = 8
 """Means of a feature that are shown."""
 AT = {"slot": "at the slot", "end": "at the last token", "any": "anywhere"}
 KINDS = {
-    "value": "which word stands in", "position": "the place of", "role": "the part of",
+    "value": "Which word stands in", "position": "The place of", "role": "The part of",
 }  # fmt: skip
 
 
@@ -82,8 +82,13 @@ def _slotted(text: str) -> Html:
     """A template with its slots marked."""
     pieces = text.replace("}", "{").split("{")
     return join(
-        f'<b class="fs-slot">{esc(piece)}</b>' if n % 2 else visible(piece) for n, piece in enumerate(pieces)
+        f'<b class="fs-slot">{esc(piece)}</b>' if n % 2 else _shown(piece) for n, piece in enumerate(pieces)
     )
+
+
+def _shown(text: str) -> Html:
+    """What stands between slots, which may be nothing."""
+    return visible(text) if text else Html("")
 
 
 def _summary(fillers: Mapping[str, Sequence[str]]) -> Html:
@@ -117,12 +122,12 @@ def _prompt(one: Prompt) -> Html:
     for m in one.mentions:
         end = m.begin + len(m.filler)
         where = ", ".join(map(str, m.positions)) or "none of its own"
-        parts.append(visible(one.text[at : m.begin]))
+        parts.append(_shown(one.text[at : m.begin]))
         parts.append(
             f'<b class="fs-slot" data-tip="{esc(f"{m.slot}: token {where}")}">{visible(one.text[m.begin : end])}</b>'
         )
         at = end
-    return Html(f"{join(parts)}{visible(one.text[at:]) if at < len(one.text) else ''}")
+    return Html(f"{join(parts)}{_shown(one.text[at:])}")
 
 
 def tools(view: View, record: TemplateRecord) -> Html:

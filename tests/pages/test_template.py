@@ -26,7 +26,7 @@ def _bench(bench, monkeypatch):
 
 def test_the_set_and_what_responds():
     drawn = html(visit("template.py", template=TEMPLATE, fill=FILL))
-    for said in ("9 prompts", "labels shuffled", "which word stands in", "Compare two of its", "/pair?model=tiny"):
+    for said in ("9 prompts", "labels shuffled", "Which word stands in", "Compare two of its", "/pair?model=tiny"):
         assert said in drawn, said
     assert drawn.count("fs-level") > 6 and drawn.count('<b class="fs-slot"') > 6
 
