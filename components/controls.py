@@ -63,7 +63,7 @@ def ways_out(near: SourceKey | None = None) -> Html:
 
 
 def first_source() -> SourceRecord | None:
-    """What a page falls back to: the middle source of the first set that can be browsed, SAEs before neurons."""
+    """What a page falls back to: the middle source of the first set that can be browsed, as pages arrange them."""
     found = tables.arranged(s for s in resources.workbench().sources() if "dashboards" in s.has)
     if not found:
         return None

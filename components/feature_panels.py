@@ -212,6 +212,11 @@ def hooks(source: SourceRecord) -> list[tuple[Html, str]]:
     return [(word(name), f'<span class="fs-mono">{_breakable(place)}</span>') for name, place in both]
 
 
+def rank(record: SourceRecord) -> int:
+    """Dictionaries of the residual stream come first, those of parts of the model next, neurons last."""
+    return 2 if record.kind in ("neurons", "directions") else "resid" not in record.hook
+
+
 def kind(source: SourceRecord) -> str:
     """What it is, and its encoder's kind where that says more."""
     own = KINDS[source.kind]

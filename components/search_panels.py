@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from components import charts, circuit_view, links, paging, source_panels, ticks
-from components.feature_panels import KINDS, word
+from components.feature_panels import KINDS, rank, word
 from components.markup import Html, card, esc, join, link, number, percent, tip, visible
 from components.resources import define
 from components.search_view import DENSITIES, PAGE, SORTS, Facet, Option, View
@@ -551,7 +551,7 @@ def _own(
     gone: Mapping[SourceKey, str],
 ) -> Html:
     """Layer by set: of a source's best hits, those named by the token they are strongest on."""
-    arranged = sorted(records, key=lambda r: (r.kind in ("neurons", "directions"), r.key.set_name))
+    arranged = sorted(records, key=lambda r: (rank(r), r.key.set_name))
     columns = list(dict.fromkeys((r.key.set_name, r.kind) for r in arranged))
     head = join(f'<th class="n" data-tip="{esc(KINDS[kind])}">{esc(name)}</th>' for name, kind in columns)
     body = ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from components import links, paging
-from components.feature_panels import KINDS
+from components.feature_panels import KINDS, rank
 from core.records import Combine, FeatureKey, Measure, SourceKey, SourceRecord, Token
 
 PAGE = 25
@@ -282,5 +282,5 @@ def facets(records: Sequence[SourceRecord], chosen: Sequence[SourceKey]) -> tupl
     return tuple(shown)
 
 
-def _order(record: SourceRecord) -> tuple[bool, int, str]:
-    return record.kind in ("neurons", "directions"), record.layer, record.key.set_name
+def _order(record: SourceRecord) -> tuple[int, int, str]:
+    return rank(record), record.layer, record.key.set_name

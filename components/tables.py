@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from components import links, paging, ticks
-from components.feature_panels import KINDS, hooks, kind, word
+from components.feature_panels import KINDS, hooks, kind, rank, word
 from components.markup import Html, card, esc, join, link, number, percent
 from components.search_view import short
 from core.records import FeatureKey, Figures, ModelRecord, SourceKey, SourceRecord
@@ -27,10 +27,9 @@ COLUMNS = {
 
 
 def arranged(records: Iterable[SourceRecord]) -> list[SourceRecord]:
-    """Sources as a reader looks for them: by model, dictionaries before neurons, by set and layer."""
-    return sorted(
-        records, key=lambda r: (r.key.model_id, r.kind in ("neurons", "directions"), r.key.set_name, r.layer, r.key)
-    )
+    """Sources as a reader looks for them: by model, `rank`, set and layer."""
+    return sorted(records, key=lambda r: (r.key.model_id, rank(r), r.key.set_name, r.layer, r.key))
+
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Html:

@@ -84,10 +84,11 @@ class Catalog:
         raise NotFound(f"There is no model “{model_id}” here. {self._models_here()}")
 
     def models(self) -> tuple[ModelRecord, ...]:
-        """Every model that has a source, by id."""
+        """Every model that has a source, by id; controls last."""
         snapshot = self._scan()
         used = {k.model_id for k in snapshot.sources}
-        return tuple(m.record for name, (m, _) in sorted(snapshot.models.items()) if name in used)
+        there = [(bool(m.spec.randomised), name, m.record) for name, (m, _) in snapshot.models.items() if name in used]
+        return tuple(record for *_, record in sorted(there, key=lambda one: one[:2]))
 
     def sources(self) -> tuple[SourceRecord, ...]:
         """Every source, by model, set, layer and id."""
