@@ -32,11 +32,14 @@ def export(
     model_id: Annotated[str, Path(max_length=96, examples=[MODEL])],
     source_id: Annotated[str, Path(max_length=96, examples=[SOURCE])],
     format: Annotated[
-        Literal["neuronpedia", "parquet"],
-        Query(description="neuronpedia: gzipped JSON lines as its bulk export; parquet: tables, with all that is kept"),
+        Literal["neuronpedia", "explanations", "parquet"],
+        Query(
+            description="neuronpedia: gzipped JSON lines as its bulk export; explanations: of these only explanations "
+            "and scores; parquet: tables, with all that is kept"
+        ),
     ] = "neuronpedia",
 ) -> StreamingResponse:
-    """Every feature with its activations and explanations; `python -m core import` reads either."""
+    """Every feature with its activations and explanations; `python -m core import` reads each."""
     key = SourceKey(model_id, source_id)
     blocks = bench.exchange.stream(key, format)
     if not _room.acquire(blocking=False):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+import orjson
 import streamlit as st
 
 from components import feature_panels, resources, similar_panels
@@ -22,7 +20,7 @@ def offer(record: FeatureRecord) -> None:
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "JSON",
-            lambda: json.dumps(_whole(record), ensure_ascii=False, indent=1),
+            lambda: _json(record),
             f"{name}.json",
             "application/json",
             key=f"json-{key}",
@@ -40,5 +38,7 @@ def offer(record: FeatureRecord) -> None:
         )
 
 
-def _whole(record: FeatureRecord) -> dict[str, Any]:
-    return neuronpedia.feature(record, said=resources.workbench().words.of(record.key))
+def _json(record: FeatureRecord) -> bytes:
+    """Numbers that JSON lacks, such as the bounds of a score that came without, are null."""
+    said = resources.workbench().words.of(record.key)
+    return orjson.dumps(neuronpedia.feature(record, said=said), option=orjson.OPT_INDENT_2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from components import charts, links, paging, search_view, source_panels
+from components import charts, links, paging, search_view, source_panels, ticks
 from components.feature_panels import word
 from components.markup import Html, card, esc, join, link, number, percent, tip
 from components.meaning_view import ALL, DENSITIES, PAGE, SCORES, View
@@ -174,9 +174,11 @@ def results(view: View, record: MeaningRecord, features: Mapping[FeatureKey, Fea
         f'<div class="fs-pages fs-count" role="status"><span><b>{first:,} to {last:,}</b> of {record.total:,} '
         f"explanations in {looked}, by {order}</span><span>{by.removeprefix(' · ')}</span></div>"
     )
-    cards = join(_hit(view, one, features.get(one.key)) for one in record.hits)
+    seen: set[FeatureKey] = set()  # of a feature that was found by two explanations the first has the box
+    cards = join(_hit(view, one, features.get(one.key), seen) for one in record.hits)
     turn = paging.turn(view.page, pages(record), lambda page: view.to(page=page))
-    return Html(f'{notes}{count}<div class="fs-hits">{cards}</div>{turn}')
+    picked = ticks.chosen(view.picked, view.to(page=view.page, picked=()))
+    return Html(f'{notes}{count}<div class="fs-hits">{cards}</div>{turn}{picked}')
 
 
 def pages(record: MeaningRecord) -> int:
@@ -205,10 +207,12 @@ def _nothing(view: View, record: MeaningRecord) -> Html:
     return _none("Nothing was found", said, ways or [("Another query", View().to())])
 
 
-def _hit(view: View, hit: MeaningHit, record: FeatureRecord | None) -> Html:
+def _hit(view: View, hit: MeaningHit, record: FeatureRecord | None, seen: set[FeatureKey]) -> Html:
     href = esc(links.feature(hit.key))
+    box = Html("") if view.every or hit.key in seen else ticks.tick(view, hit.key, hit.text)
+    seen.add(hit.key)
     return Html(
-        f'<article class="fs-card fs-hit fs-mean"><div class="fs-hit-head"><a class="fs-hit-name" href="{href}">'
+        f'<article class="fs-card fs-hit fs-mean"><div class="fs-hit-head">{box}<a class="fs-hit-name" href="{href}">'
         f"{marked(hit.text, hit.matched)}</a>"
         f'<a class="fs-quiet" href="{href}" target="_blank" rel="noopener" data-tip="Open in a new tab" '
         f'aria-label="Open {esc(hit.key)} in a new tab">↗</a></div>'

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from components import links, paging
-from components.search_view import spelled
+from components.search_view import picked_in, short, spelled
 from core.explain.records import Origin, Rank
-from core.records import SourceKey, SourceRecord
+from core.records import FeatureKey, SourceKey, SourceRecord
 
 PAGE = 20
 """Explanations of a page."""
@@ -41,6 +41,8 @@ class View:
     sparsest: float = 0.0
     trusted: float | None = None
     page: int = 1
+    picked: tuple[FeatureKey, ...] = ()
+    """Features that were picked, where one model is looked into; they stay over other queries, filters and pages."""
 
     def parameters(self) -> dict[str, str]:
         """The view as URL parameters, without what is the default anyway."""
@@ -56,16 +58,25 @@ class View:
             "from": f"{self.sparsest:g}" if self.sparsest else "",
             "score": "" if self.trusted is None else f"{self.trusted:g}",
             "page": str(self.page) if self.page > 1 else "",
+            "picked": ",".join(map(short, self.picked)),
         }
 
     def to(self, **changes: Any) -> str:
         """The address of this view with changes; any change leads to its first page."""
         return links.meaning(**replace(self, **{"page": 1, **changes}).parameters())
 
+    def picking(self, key: FeatureKey) -> str:
+        """The address of this view, on the same page, with a feature picked or not any more."""
+        left = tuple(one for one in self.picked if one != key)
+        return self.to(page=self.page, picked=left if len(left) < len(self.picked) else (*self.picked, key))
+
     @property
     def filtered(self) -> bool:
         """Whether anything but the query decides what may be found."""
-        free = View(query=self.query, model_id=self.model_id, every=self.every, rank=self.rank, page=self.page)
+        free = View(
+            query=self.query, model_id=self.model_id, every=self.every, rank=self.rank, page=self.page,
+            picked=self.picked,
+        )  # fmt: skip
         return self != free
 
 
@@ -118,6 +129,7 @@ def read(
         sparsest=share("from", 0, 1, "a fraction of all tokens, 0 to 1") or 0.0,
         trusted=share("score", -1, 1, "the least score of an explanation, −1 to 1"),
         page=page,
+        picked=picked_in(query.get("picked", ""), only, sources(only), wrong) if only and said("picked") else (),
     )
     return view, wrong
 

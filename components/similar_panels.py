@@ -276,6 +276,7 @@ def failed(view: View, message: str) -> Html:
     """In the place of results when there are none to be had."""
     ways = [
         ("Try again", view.to()), ("By decoder rows", view.to(shown="similar", by="decoder", sources=())),
+        ("By logit effect", view.to(shown="similar", by="logits", sources=())),
         ("By explanation", view.to(shown="similar", by="explanation", sources=())),
     ]  # fmt: skip
     pills = join(f'<a class="fs-pill" data-stay="" href="{esc(href)}">{esc(name)}</a>' for name, href in ways)

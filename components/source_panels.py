@@ -123,6 +123,7 @@ def downloads(record: SourceRecord) -> Html:
     """The whole source to take along, for other programs or another workbench."""
     ways = {
         "neuronpedia": ("Bulk export", "Neuronpedia’s form: features, activations and explanations as JSON lines"),
+        "explanations": ("Explanations", "What is said of its features alone, with scores, as JSON lines"),
         "parquet": ("Parquet", "Tables with all that is kept here, the activation store too"),
     }
     buttons = join(

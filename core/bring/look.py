@@ -276,7 +276,7 @@ def _older(said: Mapping[str, Any]) -> str:
 
 def _normalisation(said: Mapping[str, Any]) -> str:
     value = said.get("normalize_activations")
-    return "" if value in (None, "none", False) else str(value)
+    return "" if value in (None, "none", False) else _plain(value)
 
 
 def _set_name(hook: str, named: str) -> str:
@@ -289,7 +289,12 @@ def _set_name(hook: str, named: str) -> str:
 
 def _text(said: Mapping[str, Any], *names: str) -> str:
     value = next((said[name] for name in names if said.get(name)), "")
-    return str(value)[:200] if isinstance(value, str | int | float) else ""
+    return _plain(value) if isinstance(value, str | int | float) else ""
+
+
+def _plain(value: object) -> str:
+    """As a text that can be kept: JSON can say half a surrogate pair, which is none, and texts without end."""
+    return str(value)[:200].encode("utf-8", "replace").decode()
 
 
 def _whole(said: Mapping[str, Any], name: str) -> int | None:

@@ -11,7 +11,7 @@ from components.meaning_view import View
 from core.errors import NotAvailable
 from core.explain.meaning import seeker as seekers
 from core.explain.meaning.seeker import Seeker
-from core.records import SourceKey
+from core.records import FeatureKey, SourceKey
 from core.settings import Settings
 from core.workbench import Workbench
 from tests.core.explain.meaning.worlds import NEURONS, SAE, Counting, Said
@@ -161,7 +161,7 @@ def test_the_file_of_all_explanations_is_one_click_away():
 def test_a_view_is_its_address(bench):
     view = View(
         query="a & b", sources=(SourceKey("tiny", "1-res"),), rank="words", origin="person", method="m", author="a",
-        densest=0.01, sparsest=0.001, trusted=0.5, page=3,
+        densest=0.01, sparsest=0.001, trusted=0.5, page=3, picked=(FeatureKey("tiny", "1-res", 3),),
     )  # fmt: skip
     from urllib.parse import parse_qsl, urlsplit
 
@@ -169,6 +169,17 @@ def test_a_view_is_its_address(bench):
     back, wrong = meaning_view.read(query, ["tiny"], lambda model: bench.sources(model_id=model))
     assert not wrong and back == View(**{name: getattr(view, name) for name in View.__slots__} | {"model_id": "tiny"})
     assert View().to() == "/meaning" and view.filtered and not View(query="x").filtered
+
+
+def test_what_is_ticked_stays_over_other_queries_and_makes_a_list():
+    shown = html(visit("meaning.py", q="colours"))
+    assert shown.count('class="fs-tick"') == 20 and 'data-toggle="picked:' in shown and "Make a list" not in shown
+    some = "1-res/3,0-neurons/5"
+    picked = html(visit("meaning.py", q="colour 3", picked=some))
+    assert "<b>2</b> selected" in picked and "/quick-list?" in picked and "tiny/1-res/3,tiny/0-neurons/5" in picked
+    assert f'data-name="picked" value="{some}"' in picked, "the next query keeps them"
+    app = visit("meaning.py", q="colours", picked="9-none/3")
+    assert any("cannot be found" in message for message in notes(app)) and "selected" not in html(app)
 
 
 def test_the_home_page_has_its_box():

@@ -3,7 +3,8 @@
 - decoder: cosine of decoder rows in the residual stream (`core.sources.residual`), whatever layer wrote them.
 - encoder: cosine of encoder rows as the stream sees them (`core.atlas.near.stream`).
 - logits: cosine of effects on the logits, W_dec · W_U as the feature page has them, over the whole vocabulary; exact
-  by the inner product W_U W_Uᵀ, so that no table of features and tokens is made.
+  by the inner product W_U W_Uᵀ, so that no table of features and tokens is made. Of an import without its weights by
+  the tokens that it lists (`core.atlas.near.listed`).
 - explanation: of what is said of them, the cosine of the two sentences that are nearest (`core.explain.meaning`).
 - correlation: of their activations on the build's tokens (`core.atlas.together.correlation`).
 
@@ -49,6 +50,8 @@ def similar(
         return by_explanation(bench, atlas, key, sources, top, chance, tell)
     if by == "correlation":
         return by_correlation(bench, atlas, key, sources, top, chance)
+    if by == "logits" and "weights" not in bench.source(key.source).has:
+        return _by_logits_of_an_import(bench, atlas, key, sources, top, chance, tell)
     return _by_rows(bench, atlas, key, by, sources, top, chance, tell)
 
 
@@ -150,6 +153,21 @@ def _neuron(
 
 
 # -- without weights ---------------------------------------------------------------------------------------------------
+
+
+def _by_logits_of_an_import(
+    bench: Workbench, atlas: Atlas, key: FeatureKey, asked: Sequence[SourceKey | str], top: int, chance: bool,
+    tell: Tell | None,
+) -> SimilarRecord:  # fmt: skip
+    """By the vectors that came along, where the model is here too; else by the tokens that the export lists."""
+    from core.atlas.near.listed import by_lists
+
+    if "vectors" in bench.source(key.source).has:
+        try:
+            return _by_rows(bench, atlas, key, "logits", asked, top, chance, tell)
+        except NotAvailable:  # the model is not here, or what is asked for has no rows
+            pass
+    return by_lists(bench, key, asked, top, chance=chance)
 
 
 def _listed(bench: Workbench, key: FeatureKey, asked: Sequence[SourceKey | str], top: int) -> SimilarRecord:

@@ -28,7 +28,7 @@ from core.interchange.bulk import neuronpedia_in as reading
 from core.interchange.bulk.figures import Said
 from core.interchange.bulk.findings import Findings, refusal
 from core.interchange.bulk.neuronpedia_in import Export
-from core.interchange.bulk.places import Place, check_room, open_place
+from core.interchange.bulk.places import Place, check_room, is_text, open_place
 from core.interchange.bulk.records import Brought
 from core.interchange.bulk.rows import Json
 from core.interchange.bulk.spill import Part
@@ -47,6 +47,8 @@ def _work(root: Path, where: str) -> Path:
     """Where what was read of a place is kept until its import is done."""
     if "\0" in where:
         raise BadInput("A path has no null character in it.")
+    if not is_text(where):
+        raise BadInput("The path has bytes in it that are no UTF-8: rename the folder, or copy it elsewhere.")
     name = where if "://" in where else str(Path(where).expanduser().resolve())
     return root / WORK / hashlib.sha256(name.encode()).hexdigest()[:16]
 

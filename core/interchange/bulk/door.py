@@ -154,8 +154,8 @@ class Exchange:
         """
         from core.interchange.bulk.streaming import stream
 
-        if format not in ("neuronpedia", "parquet"):
-            raise BadInput("format is neuronpedia or parquet; the command line writes others too.")
+        if format not in ("neuronpedia", "explanations", "parquet"):
+            raise BadInput("format is neuronpedia, explanations or parquet; the command line writes others too.")
         name = self._bench.source(key).key
         return stream(self._bench, name, format, self._vectors(name, False) if format == "neuronpedia" else None)
 

@@ -221,6 +221,8 @@ def _features(
             row, rows = _built(record, creator)
         else:
             came, rests = next(kept)
+            if came is None and rests:  # its row was left out and its activations were not: what follows from these
+                came, _ = _built(record, creator)
             row, rows = None if came is None else _renamed(came, feature), _imported(record, rests)
             if entry.manifest.build["imported"]["format"] != "neuronpedia":  # other formats lack columns
                 built, _ = _built(record, creator)

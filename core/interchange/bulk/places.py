@@ -34,6 +34,8 @@ MOST_FILES = 200_000
 BLOCK = 1 << 20
 RATIO, FREE = 250, 64 << 20
 """What unpacks to more than `RATIO` times its size is refused once it is beyond `FREE` bytes. Exports have 5 to 30."""
+LISTING, LEFT = 64 << 20, 256 << 20
+"""Bytes of one page of a listing at most, and of the disk that a download leaves alone."""
 PATIENCE = 60.0
 """Seconds that a server may take to answer."""
 Tell = Callable[[str, float, float], None]
@@ -59,6 +61,9 @@ class Place:
         self._opener = opener
         if len(items) > MOST_FILES:
             raise Refused(f"{origin} has {len(items):,} files, and an import at most {MOST_FILES:,}.")
+        for name in self._items:
+            if not is_text(name):
+                raise Refused(f"{origin} has a file whose name is no UTF-8: {ascii(name)[:120]}. Rename it.")
 
     @property
     def names(self) -> list[str]:
@@ -72,6 +77,11 @@ class Place:
     def open(self, name: str) -> IO[bytes]:
         """A file's bytes as they are kept, to be closed by the caller."""
         return self._opener(name)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is one that a report can say: a file's may be any bytes."""
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -96,6 +106,10 @@ def open_place(where: str, work: Path, tell: Tell | None = None) -> Place:
         Unreachable: a server does not answer.
     """
     tell = tell or (lambda what, done, of: None)
+    try:
+        urllib.parse.urlsplit(where)
+    except ValueError as error:
+        raise BadInput(f"{where} is no address: {error}.") from error
     if where.startswith("file://"):
         where = urllib.parse.unquote(urllib.parse.urlsplit(where).path)
     if "://" not in where:
@@ -294,6 +308,8 @@ def _http(where: str, work: Path, tell: Tell) -> Place:
         files = dict(_listed(client, where))
     except httpx.HTTPError as error:
         raise Unreachable(f"{where} does not answer: {error}. The same command goes on from here.") from error
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise BadInput(f"{where} is no address: {error}.") from error
     if not files:
         raise BadInput(f"There is nothing at {where} to import: no listing, no index with files, no archive.")
     items = [Item(safe(name, where), size, mark) for name, (_, size, mark) in files.items()]
@@ -318,14 +334,13 @@ def _listed(client: Any, where: str) -> Iterator[tuple[str, tuple[str, int, str]
     todo, seen = [top], {top}
     while todo:
         address = todo.pop()
-        answer = client.get(address)
-        if answer.status_code == 404:
-            raise BadInput(f"There is nothing at {address} (404).")
-        answer.raise_for_status()
         links = _Links()
-        links.feed(answer.text)
+        links.feed(_page(client, address).decode("utf-8", "replace"))
         for href in links.found:
-            full = urllib.parse.urldefrag(urllib.parse.urljoin(address, href))[0]
+            try:
+                full = urllib.parse.urldefrag(urllib.parse.urljoin(address, href))[0]
+            except ValueError:  # no address
+                continue
             if not full.startswith(top) or full in seen or "?" in full:
                 continue
             seen.add(full)
@@ -341,24 +356,42 @@ def _listed_s3(client: Any, split: Any, prefix: str) -> Iterator[tuple[str, tupl
     """S3's ListObjectsV2, without an account, to its last page."""
     base, token = f"{split.scheme}://{split.netloc}{split.path or '/'}", ""
     prefix = prefix.rstrip("/") + "/" if prefix else ""
+    seen, count = set[str](), 0
     while True:
         ask = {"list-type": "2", "prefix": prefix} | ({"continuation-token": token} if token else {})
-        answer = client.get(base, params=ask)
-        answer.raise_for_status()
         try:
-            root = ElementTree.fromstring(answer.content)
-        except ElementTree.ParseError as error:
+            root = ElementTree.fromstring(_page(client, base, ask))
+        except (ElementTree.ParseError, ValueError) as error:
             raise Refused(f"{base} gives no listing as S3 does: {error}.") from error
         space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
         for one in root.iter(f"{space}Contents"):
             key = one.findtext(f"{space}Key") or ""
             name = key.removeprefix(prefix)
             if name and not name.endswith("/"):
-                size = int(one.findtext(f"{space}Size") or 0)
+                count += 1
+                said = one.findtext(f"{space}Size") or ""
+                size = int(said) if said.isascii() and said.isdigit() and len(said) < 18 else 0
                 yield name, (base + urllib.parse.quote(key), size, one.findtext(f"{space}ETag") or "")
         token = root.findtext(f"{space}NextContinuationToken") or ""
         if not token:
             return
+        if token in seen or count > MOST_FILES or len(seen) > MOST_FILES:
+            raise Refused(f"{base} lists without end: it gives the same page again, or more than {MOST_FILES:,} files.")
+        seen.add(token)
+
+
+def _page(client: Any, address: str, ask: dict[str, str] | None = None) -> bytes:
+    """A page of a listing; one without end is refused."""
+    with client.stream("GET", address, params=ask) as answer:
+        if answer.status_code == 404:
+            raise BadInput(f"There is nothing at {address} (404).")
+        answer.raise_for_status()
+        found = bytearray()
+        for block in answer.iter_bytes(BLOCK):
+            found += block
+            if len(found) > LISTING:
+                raise Refused(f"The listing at {address} is longer than {LISTING >> 20} MiB.")
+        return bytes(found)
 
 
 def _download(client: Any, address: str, work: Path, tell: Tell) -> Path:
@@ -383,6 +416,7 @@ def _download(client: Any, address: str, work: Path, tell: Tell) -> Path:
         done = start if goes_on else 0
         with part.open("ab" if goes_on else "wb") as file:
             for block in answer.iter_bytes(BLOCK):
+                check_room(folder, LEFT)  # what it announced may be a lie, or nothing
                 file.write(block)
                 done += len(block)
                 tell("fetching", done, max(whole, 1))

@@ -25,12 +25,15 @@ def stream(bench: Workbench, key: SourceKey, format: str, vectors: Any) -> Itera
     """The blocks of the archive."""
     with tempfile.TemporaryDirectory(prefix="featurescope-") as name:
         top = Path(name)
-        folder = top / ("v1" if format == "neuronpedia" else "") / key.model_id / key.source_id
+        folder = top / ("" if format == "parquet" else "v1") / key.model_id / key.source_id
         folder.mkdir(parents=True)
         paths: Iterator[Path]
         if format == "neuronpedia":
             counts = neuronpedia_out.Counts()
             paths = neuronpedia_out.write(bench, key, folder, counts, vectors=vectors, tell=lambda done, of: None)
+        elif format == "explanations":
+            neuronpedia_out.write_explanations(bench, key, folder)
+            paths = iter(sorted(path for path in folder.rglob("*") if path.is_file()))
         else:
             model = parquet.write_model_files(bench, key.model_id, folder.parent)
             paths = chain(model, parquet.write(bench, key, folder, lambda done, of: None))

@@ -192,3 +192,14 @@ def test_an_upload_is_looked_at_under_its_own_name(bench, data):
     assert str(data / ".uploads" / name / "files" / "mirror") in job.config
     with pytest.raises(NotFound, match="no upload"):
         bench.bring.look(Place(where="upload", path="../incoming"))
+
+
+@pytest.mark.parametrize("key", ["model_name", "normalize_activations", "hook_name", "dataset_path", "dtype"])
+def test_half_a_character_in_a_configuration(bench, data, key):
+    """JSON can say half a surrogate pair, which no file can."""
+    rewritten(
+        data / "incoming" / "mirror",
+        lambda one: one | {key: "\ud800x", "metadata": one["metadata"] | {key: "\ud800x"}},
+    )
+    job = bench.bring.begin(Place(where="folder", path="mirror"))
+    assert bench.bring.job(job.id).look.width == job.look.width > 0

@@ -177,6 +177,19 @@ def test_left_out_where_that_is_asked(small, fresh, small_exported, name):
     assert all(report.ok for report in fresh().check()), [r.problems for r in fresh().check()]
 
 
+def test_what_was_left_out_does_not_keep_the_rest_from_going_out_and_in_again(small, fresh, tmp_path):
+    """The row of a feature is damaged and its activations are not: these make one."""
+    each(F, 4, frac_nonzero=1.5)(small)
+    bench = fresh()
+    bench.exchange.bring_in(small, leave_out=True)
+    bench.exchange.give_out("tiny/1-res", tmp_path / "out")
+    (made,) = fresh("again").exchange.bring_in(tmp_path / "out")
+    assert made.features == 6 and not [one for one in made.findings if one.grave]
+    a, b = (w.feature("tiny/1-res/4") for w in (bench, fresh("again")))
+    assert a.maximum == b.maximum > 0
+    assert [len(group.examples) for group in a.groups] == [len(group.examples) for group in b.groups]
+
+
 def test_after_mending_the_same_command_goes_on(small, fresh, small_exported):
     REFUSED["NaN"][0](small)
     bench = fresh()

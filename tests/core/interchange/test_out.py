@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import io
 import json
+import os
+import shutil
 import tarfile
 import threading
 
@@ -16,8 +19,9 @@ from starlette.testclient import TestClient
 
 from core.__main__ import main
 from core.community.records import Item
-from core.errors import Unreachable
+from core.errors import Unreachable, WorkbenchError
 from core.interchange import lists
+from core.interchange.bulk import places
 from core.interchange.bulk.publish import plain
 from tests import tiny
 from tests.core.interchange.conftest import tree
@@ -35,6 +39,24 @@ def test_a_stream_is_the_export(bench, exported, tmp_path, fresh):
     assert tree(tmp_path / "neuronpedia" / "v1" / "tiny" / "1-res") == tree(exported)
 
 
+def test_explanations_alone_as_a_stream(bench, copy, fresh, tmp_path):
+    """They are attached where their source is, as those of a folder are."""
+    path = tmp_path / "said.tar"
+    path.write_bytes(b"".join(bench.exchange.stream(tiny.SAE, "explanations")))
+    with tarfile.open(path) as archive:
+        assert {name.split("/")[3] for name in archive.getnames()} == {"explanations", "scores"}
+    for name in ("explanations", "scores"):
+        shutil.rmtree(copy / name)
+    (copy / "featurescope.json").unlink()
+    other = fresh()
+    other.exchange.bring_in(copy)
+    assert not other.words.of(f"{tiny.SAE}/3")
+    (made,) = other.exchange.bring_in(path)
+    assert made.format == "explanations" and made.explanations > 0
+    theirs, ours = ([one.text for one in w.words.of(f"{tiny.SAE}/3")] for w in (other, bench))
+    assert theirs == ours
+
+
 def test_over_http(bench, exported):
     from api.server import create
 
@@ -50,6 +72,8 @@ def test_over_http(bench, exported):
     ):  # fmt: skip
         found = client.get(path)
         assert 400 <= found.status_code < 500 and (found.status_code == status or status == 422), path
+    said = client.get(f"/export/{tiny.SAE}?format=explanations")
+    assert said.status_code == 200 and "tiny_1-res_explanations.tar" in said.headers["content-disposition"]
     for _ in range(5):  # room is given back
         assert client.get(f"/export/{tiny.SAE}?format=parquet").status_code == 200
 
@@ -162,6 +186,75 @@ def test_s3_listing_to_its_last_page(exported, fresh):
         server.shutdown()
         server.server_close()
     assert made.features == 64 and len(asked) == -(-len(files) // 3)
+
+
+ENDLESS = b"<a href='http://[bad'>x</a><a href='../../etc/passwd'>y</a>"
+ANSWERS = {
+    "same": b"<ListBucketResult><NextContinuationToken>a</NextContinuationToken></ListBucketResult>",
+    "size": b"<L><Contents><Key>v1/x.txt</Key><Size>many</Size></Contents></L>",
+    "out": b"<L><Contents><Key>v1/../../x</Key><Size>1</Size></Contents></L>",
+    "none": b"<L", "laughs": b'<!DOCTYPE l [<!ENTITY a "' + b"ha" * 9 + b'">'
+    + b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(12)) + b"]><l>&m;</l>",
+}  # fmt: skip
+
+
+@pytest.fixture
+def hostile():
+    """A server that lists without end, what is no listing, and files that it does not have."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            name = self.path[1:].partition("?")[0].partition("/")[0]
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(ANSWERS.get(name, ENDLESS))
+                while name == "long":
+                    self.wfile.write(bytes(1 << 16))
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("same/?prefix=v1", "lists without end"), ("size/?prefix=v1", "x.txt|nothing"), ("out/?prefix=v1", "leads out"),
+        ("none/?prefix=v1", "no listing as S3"), ("laughs/?prefix=v1", "no listing as S3"), ("long/", "longer than"),
+        ("index/", "nothing at"), ("long/x.zip", "needs about"),
+    ],
+)  # fmt: skip
+def test_servers_that_mean_harm(hostile, fresh, monkeypatch, path, says):
+    monkeypatch.setattr(places, "LISTING", 1 << 20)
+    if path.endswith(".zip"):  # an archive without end, on a disk that is nearly full
+        monkeypatch.setattr(places, "LEFT", 1 << 62)
+    with pytest.raises(WorkbenchError, match=says):
+        fresh().exchange.bring_in(f"{hostile}/{path}")
+    assert not fresh().sources()
+
+
+@pytest.mark.parametrize("where", ["http://[x", "http://exa mple/x", "http://\ud800/", "https://", "http://:0/"])
+def test_what_is_no_address(fresh, where):
+    with pytest.raises(WorkbenchError):
+        fresh().exchange.bring_in(where)
+
+
+def test_names_that_are_no_text(exported, fresh, tmp_path):
+    """Linux's names may be any bytes; what comes of Latin-1 is not UTF-8."""
+    bad = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(exported, bad / "tiny" / "1-res")
+    with pytest.raises(WorkbenchError, match="no UTF-8"):
+        fresh().exchange.bring_in(bad)
+    (bad / "tiny" / "1-res" / os.fsdecode(b"n\xe9.jsonl")).write_text("{}")
+    good = shutil.move(bad, tmp_path / "good")
+    with pytest.raises(WorkbenchError, match="no UTF-8"):
+        fresh().exchange.bring_in(good)
 
 
 # -- a stranger's task -------------------------------------------------------------------------------------------------

@@ -72,8 +72,35 @@ def test_what_needs_weights_says_so(given, which):
     ):  # fmt: skip
         with pytest.raises(NotAvailable, match=r"imported without its weights, so it has no encoder rows.*join"):
             job()
-    with pytest.raises(NotAvailable):
-        bench.atlas.similar(KEY, by="logits")  # its model is not here
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_by_logits_the_listed_tokens_serve(given, which):
+    """Cosines of the lists as vectors over tokens' bytes, added up token by token; its model is not here."""
+    one = given[which]
+
+    def row(index: int) -> dict[bytes, float]:
+        entry = one.catalog.entry(FeatureKey.parse(KEY).source)
+        its, pieces = one._open.get(entry.folder).features.row(index), one._vocabulary_of(entry).pieces
+        listed: dict[bytes, float] = {}
+        for end in ("top", "bottom"):
+            for id, value in zip(its[f"{end}_ids"], its[f"{end}_values"], strict=True):
+                listed[pieces[int(id)]] = listed.get(pieces[int(id)], 0) + float(value)
+        return listed
+
+    def cosine(a: dict[bytes, float], b: dict[bytes, float]) -> float:
+        both = sum(value * b.get(piece, 0) for piece, value in a.items())
+        return both / np.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
+
+    mine = row(3)
+    expected = {n: cosine(mine, row(n)) for n in range(64) if n != 3}
+    found = one.atlas.similar(KEY, by="logits")
+    best = sorted((n for n in expected if expected[n] > 0), key=lambda n: (-round(expected[n], 6), n))
+    assert [h.feature.index for h in found.hits[:5]] == best[:5]
+    for hit in found.hits:
+        assert hit.value == pytest.approx(expected[hit.feature.index], abs=1e-5)
+    assert "listed" in found.places[0].note and found.places[0].chance.random is None
+    assert -1 <= found.places[0].chance.median <= found.places[0].chance.high <= 1.0001
 
 
 def test_beside_sources_with_weights(bench, given, tmp_path):
@@ -92,6 +119,8 @@ def test_beside_sources_with_weights(bench, given, tmp_path):
     shared = [h for h in theirs.hits if h.feature.index in best]
     assert shared and all(best[h.feature.index] == pytest.approx(h.value, abs=1e-5) for h in shared)
     assert theirs.hits[0].feature == FeatureKey.parse(KEY)
+    bare = both.atlas.similar("tiny/1-bare/3", by="logits", sources=[tiny.SAE])
+    assert str(bare.hits[0].feature) == KEY and bare.hits[0].value == pytest.approx(1, abs=1e-3)
     both.atlas.make_near("tiny")
     assert str(both.atlas.glance("tiny/1-with/3").hits[0].feature) == KEY
     assert both.atlas.wiring("tiny/1-with/3").silent, "it says that its encoder row is not here"
