@@ -109,7 +109,8 @@ def chosen_model(model_id: str, models: Sequence[ModelRecord], kept: Mapping[str
             for m in models
         )
         which = Html(
-            f'<select class="fs-in" data-name="model" aria-label="Model" style="width:auto">{options}</select>'
+            f'<select class="fs-in" data-name="model" aria-label="Model" '
+            f'style="width:auto;max-width:min(100%,40vw)">{options}</select>'
         )
     else:
         kept["model"] = model_id

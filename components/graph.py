@@ -19,8 +19,8 @@ from components.graph_view import View
 from components.markup import note
 from core.errors import BadInput, Conflict, WorkbenchError
 from core.interchange import graphs as shape
-from core.records import ModelRecord
-from core.techniques.graphs.records import GraphRecord, Way
+from core.records import ModelRecord, Records
+from core.techniques.graphs.records import GraphEntry, GraphRecord, Way
 
 LARGEST = shape.LARGEST >> 20
 PART, SHARES = "graph-part", "graph-shares"
@@ -63,8 +63,7 @@ def page(asked: View) -> None:
             _drawn(asked, record)
         return
     if not asked.text:
-        st.html(graph_panels.examples(asked, resources.circuits()))
-        st.html(graph_panels.kept(resources.workbench().graphs.kept()))
+        st.html(graph_panels.examples(asked, resources.circuits()) + graph_panels.kept(_kept()))
         _open()
         return
     place, made = searching.follow(_begin(asked), asked.model_id, st.container(key="fs-graph"))
@@ -73,6 +72,10 @@ def page(asked: View) -> None:
         return
     with place.container():
         _drawn(asked, made)
+
+
+def _kept() -> Records[GraphEntry]:
+    return resources.workbench().graphs.kept()
 
 
 def _begin(asked: View) -> resources.Job[GraphRecord]:

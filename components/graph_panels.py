@@ -37,7 +37,8 @@ def form(view: View, models: Sequence[ModelRecord], sets: Mapping[str, Way]) -> 
     which, hidden = circuit_panels.chosen_model(view.model_id, models, kept)
     box = (
         '<textarea id="fs-text" class="fs-in" data-name="text" data-whole="" rows="1" spellcheck="false" '
-        f'data-warm="{esc(view.model_id)}" style="flex:1 1 230px" placeholder="My mother and her">\n{esc(view.text)}</textarea>'
+        f'data-warm="{esc(view.model_id)}" style="flex:1 1 230px" '
+        f'placeholder="My mother and her">\n{esc(view.text)}</textarea>'
     )
     options = join(
         f'<option value="{esc(name)}"{" selected" * (name == view.set_name)}>{esc(name)} · {SAID[way]}</option>'
@@ -55,7 +56,8 @@ def form(view: View, models: Sequence[ModelRecord], sets: Mapping[str, Way]) -> 
     return Html(
         '<form data-go="/graph" class="fs-card fs-ask" role="search">'
         '<label class="fs-soft" for="fs-text">A prompt: what leads to its next token?</label>'
-        f'<div class="fs-ask-row" style="flex-wrap:wrap">{box}{which}<button class="fs-btn p" type="submit">Draw</button></div>'
+        f'<div class="fs-ask-row" style="flex-wrap:wrap">{box}{which}'
+        '<button class="fs-btn p" type="submit">Draw</button></div>'
         f'<div class="fs-aim"><label><span class="fs-soft">Features of</span>{choice}</label>{aim}</div>{hidden}</form>'
     )
 

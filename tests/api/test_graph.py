@@ -55,11 +55,12 @@ def test_a_graph_is_kept_found_and_deleted_as_neuronpedias_client_does(client, h
     assert shape.read(file) == home.graphs.load("tiny", "paris")
     assert [one["slug"] for one in client.post("/graph/list-owned").json()] == ["paris"]
     refused(client.post("/graph/generate", json=BODY | {"slug": "paris"}), 409)
-    file["qParams"] |= {"pinnedIds": [file["nodes"][0]["node_id"]], "supernodes": [["two", file["nodes"][0]["node_id"]]]}
+    first = file["nodes"][0]["node_id"]
+    file["qParams"] |= {"pinnedIds": [first], "supernodes": [["two", first]]}
     saved = client.post("/graph/save", json={"graph": file, "slug": "paris-2"})
     assert saved.status_code == 200, saved.text
     again = home.graphs.load("tiny", "paris-2")
-    assert again.pinned == (file["nodes"][0]["node_id"],) and again.supernodes[0].name == "two"
+    assert again.pinned == (first,) and again.supernodes[0].name == "two"
     for name in ("paris", "paris-2"):
         assert client.post("/graph/delete", json={"modelId": "tiny", "slug": name}).status_code == 200
     refused(client.get("/graph/tiny/paris"), 404)
