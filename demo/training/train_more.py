@@ -12,7 +12,7 @@ folder under its name; a job whose folder is there is done, so a run that was st
   (`core.models.randomised`), `kept` with token and position embeddings as they are. `2-res-random` and so on are those
   of the wide SAEs; the demo has no room for them.
 
-Cost: COST; 2 GB of disk at a time.
+Cost: 4 to 12 minutes a job, one core, on a machine that had much else to do; 2 GB of disk at a time.
 
     python -m demo.training.train_more --corpus CORPUS --work WORK [--only NAME ...]
 """
