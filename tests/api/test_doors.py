@@ -175,7 +175,7 @@ def test_the_examples_of_the_description_work_on_the_demo(tmp_path):
             expected, word = {
                 "/steer-chat": (400, "no chat template"), "/steer-load": (404, "no saved run"),
                 "/user/api-key/revoke": (404, "no such key"),
-                "/probe/get": (404, "no probe"), "/quality/scribe-4l/2-res": (404, "Nobody has measured"),
+                "/probe/get": (404, "no probe"),
                 # Nor is any source on its way in.
                 **{f"/bring/{job}": (404, "no job") for job in
                    ("get", "plan", "check", "build", "import", "resume", "pause", "cancel", "forget")},
