@@ -120,7 +120,7 @@ def test_beside_sources_with_weights(bench, given, tmp_path):
     assert shared and all(best[h.feature.index] == pytest.approx(h.value, abs=1e-5) for h in shared)
     assert theirs.hits[0].feature == FeatureKey.parse(KEY)
     bare = both.atlas.similar("tiny/1-bare/3", by="logits", sources=[tiny.SAE])
-    assert str(bare.hits[0].feature) == KEY and bare.hits[0].value == pytest.approx(1, abs=1e-3)
+    assert str(bare.hits[0].feature) == KEY and bare.hits[0].value > 0.5, "half characters lost their bytes"
     both.atlas.make_near("tiny")
     assert str(both.atlas.glance("tiny/1-with/3").hits[0].feature) == KEY
     assert both.atlas.wiring("tiny/1-with/3").silent, "it says that its encoder row is not here"
