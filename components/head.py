@@ -1,12 +1,13 @@
 """The pages of attention heads at work: read the view from the URL, begin the jobs, draw each part when it is there.
 
-Parts are jobs of their own, begun together; what all heads are measured on is kept beside a source, so that only the
-first look at a model waits for it.
+Parts are jobs of their own, one begun when the one above it is drawn, since all wait in one line for one model. What
+all heads are measured on is kept beside a source, so that only the first look at a model waits for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -72,23 +73,23 @@ def page(asked: View) -> None:
     st.html(f"{STYLE}{HEADS}")
     st.html(head_panels.form(asked, resources.circuits()))
     key = str(asked.key)
-    jobs: dict[str, resources.Job[Any]] = {}
+    jobs: dict[str, Callable[[], resources.Job[Any]]] = {}
     if asked.text:
         tokens = controls.attempt(lambda: resources.workbench().tokenize(asked.key.model_id, asked.text))
         if tokens is not None:
             asked, wrong = head_view.within(asked, len(tokens))
             for message in wrong:
                 controls.say(message)
-            jobs["pattern"] = _begin("pattern", key, asked.text)
-            jobs["active"] = _begin("active", key, asked.text, asked.position, asked.attended)
-    jobs |= {"features": _begin("features", key), "of": _begin("of", key)}
+            jobs["pattern"] = partial(_begin, "pattern", key, asked.text)
+            jobs["active"] = partial(_begin, "active", key, asked.text, asked.position, asked.attended)
+    jobs |= {"features": partial(_begin, "features", key), "of": partial(_begin, "of", key)}
     places = {name: st.container(key=f"fs-head-{name}") for name in jobs}
     draw: Mapping[str, Callable[[Any], Html]] = {
         "pattern": lambda record: _pattern(asked, record), "active": lambda record: head_panels.active(asked, record),
         "features": head_panels.features, "of": head_panels.corpus,
     }  # fmt: skip
-    for name, job in jobs.items():
-        place, found = searching.follow(job, asked.key.model_id, places[name])
+    for name, begin in jobs.items():
+        place, found = searching.follow(begin(), asked.key.model_id, places[name])
         place.html(head_panels.failed(name, found) if isinstance(found, str) else draw[name](found))
 
 

@@ -6,8 +6,9 @@ a token, features by token are a row a token and feature, all activations of a s
 side are a row a feature, a substitution scan is a row a word. A steering run is a row a generated token of either text,
 a sweep a row a strength, a direction a row, a search among explanations a row an explanation, red-teaming a row a text,
 what is like a feature a row a feature, a decoder or encoder row a row a coordinate. Of circuits a lens is a row a layer
-and token, direct attribution a row a component, features a row a node, what drives a target a row a token. All heads are
-a row a head, one of them a row a pair of tokens, its pattern a row a pair of positions. Costs a walk over the records.
+and token, direct attribution a row a component, features a row a node, what drives a target a row a token. All heads
+are a row a head, one of them a row a pair of tokens, its pattern a row a pair of positions. Costs a walk over the
+records.
 """
 
 from __future__ import annotations
