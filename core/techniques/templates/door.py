@@ -41,6 +41,8 @@ TOP, MOST = 20, 500
 SHUFFLES = 20
 MOST_TOKENS = 16_384
 """Of all prompts together."""
+MOST_VALUES = 2**27
+"""Observations times features that are held for the control: half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class _Tested:
     question: Question
     key: SourceKey
     features: NDArray[np.int64]
-    y: NDArray[np.float64]
-    """[observations, features]."""
+    y: NDArray[np.float32]
+    """[observations, features], as they were read."""
     effects: Effects
 
 
@@ -98,7 +100,10 @@ class Templates:
             for key in codes[0]:
                 y = observed([one[key] for one in codes], question.places)
                 some = askable(y)
-                tested.append(_Tested(question, key, some, y[:, some], effects(y[:, some], question.design)))
+                own = y[:, some]
+                tested.append(_Tested(question, key, some, own.astype(np.float32), effects(own, question.design)))
+                if sum(one.y.size for one in tested) > MOST_VALUES:
+                    raise BadInput("That is too much at once: ask for fewer prompts, or for some of the sources.")
             if tell is not None:
                 tell(Step(doing="measuring", what="responses", done=n + 1, of=len(asked)))
         p = np.concatenate([one.effects.p for one in tested])
@@ -187,7 +192,7 @@ def _fillers(ask: TemplateAsk) -> dict[str, tuple[str, ...]]:
     return dict(ask.fillers)
 
 
-def _levels(question: Question, y: NDArray[np.float64]) -> tuple[Level, ...]:
+def _levels(question: Question, y: NDArray[np.float32]) -> tuple[Level, ...]:
     labels = np.array(question.labels)
     found = [
         Level(name, float(y[labels == n].mean()), int((labels == n).sum()))
@@ -209,7 +214,7 @@ def _control(tested: Sequence[_Tested], seed: int) -> Control:
                 labels = shuffled(question.labels, question.fixed, rng)
                 designs[id(question)] = design(labels.tolist(), question.fixed)
             made = designs[id(question)]
-            each.append(effects(one.y, made) if made is not None else one.effects)
+            each.append(one.effects if made is None else effects(one.y.astype(np.float64), made))
         found.append(int((corrected(np.concatenate([one.p for one in each])) <= LEVEL).sum()))
         largest.append(max((float(one.omega.max()) for one in each if len(one.omega)), default=0.0))
     return Control(SHUFFLES, float(np.mean(found)), max(found), float(np.mean(largest)))
