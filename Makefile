@@ -42,9 +42,11 @@ bench: $(VENV)/.dev packages
 	$(BIN)/python -m benchmarks.map
 	$(BIN)/python -m benchmarks.ingest
 
-# Many people at once for ten minutes; SOAK="--sessions 5 --minutes 1" for others.
+# Builds that are killed twenty times, alone and on a Ray cluster, and many people at once for ten minutes;
+# SOAK="--sessions 5 --minutes 1" for others.
 SOAK ?=
 soak: $(VENV)/.dev
+	FEATURESCOPE_KILLS=20 $(BIN)/python -m pytest -q -k killed tests/core/test_build_killed.py tests/core/test_build_cluster.py
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 # What the tests need besides Python: Chromium, PostgreSQL and PostgREST. Installed where that is possible, else the

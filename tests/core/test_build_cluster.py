@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from core.errors import BadConfig, NotAvailable
 from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
-from tests.core.test_build_killed import files
+from tests.core.test_build_killed import KILLS, files, killed
 
+FEW = 3 if KILLS <= 5 else KILLS
+"""Workers that are killed: each begins anew with its model."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -83,17 +86,18 @@ def titled(process: psutil.Process) -> str:
         return ""
 
 
-def test_a_worker_that_is_killed_loses_nothing(ray, config, expected):
-    killed: list[int] = []
+@pytest.mark.timeout(500 + 60 * FEW)
+def test_workers_that_are_killed_lose_nothing(ray, config, expected):
+    gone: list[int] = []
     over = threading.Event()
 
     def kill() -> None:
-        """Kills workers while they run a tile, three in all."""
-        while not over.is_set() and len(killed) < 3:
+        """Kills workers while they run a tile."""
+        while not over.is_set() and len(gone) < FEW:
             for process in workers():
-                if "ray::_tile" in titled(process) and len(killed) < 3:
+                if "ray::_tile" in titled(process) and len(gone) < FEW:
                     process.send_signal(signal.SIGKILL)
-                    killed.append(process.pid)
+                    gone.append(process.pid)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -102,8 +106,32 @@ def test_a_worker_that_is_killed_loses_nothing(ray, config, expected):
     finally:
         over.set()
         killer.join()
-    assert killed, "no worker was seen at work"
+    assert gone, "no worker was seen at work"
     assert files(root) == expected
+
+
+@pytest.mark.timeout(500 + 60 * KILLS)
+def test_a_driver_that_is_killed_at_random_moments_loses_nothing(ray, config, expected):
+    """The machine that adds up; the cluster goes on without it."""
+    root, count = config.parent / "driver", 2 if KILLS <= 5 else KILLS
+    address = ray.get_runtime_context().gcs_address
+    assert f"killed {count}" in killed(config, root, "5", count, "ray", RAY_ADDRESS=address, **cluster.LOCAL)
+    assert files(root) == expected
+
+
+def test_the_prompts_of_another_source_give_the_same_bytes_too(ray, config, expected):
+    """`dataset: {like: …}` with both engines, beside copies of the same data."""
+    more = config.with_name("like.yaml")
+    more.write_text(
+        "model: {id: tiny, path: model}\nsources:\n  - {id: 1-more, sae: {path: sae}}\n"
+        "dataset: {like: 1-res}\nprompts: 40\ncontext: 48\nmap: none\nnear: false\n",
+        encoding="utf-8",
+    )
+    roots = [Path(shutil.copytree(config.parent / "alone", config.parent / f"like-{n}")) for n in ("local", "ray")]
+    for root, where in zip(roots, ("local", "ray"), strict=True):
+        Workbench(Settings(data=root, demo=None)).build(more, engine=where)
+        assert (root / "tiny" / "1-more" / "source.json").is_file()
+    assert files(roots[0]) == files(roots[1])
 
 
 def test_a_build_that_was_stopped_goes_on_with_another_engine(ray, config, expected, monkeypatch):

@@ -20,6 +20,9 @@ from core.settings import Settings
 from core.workbench import Workbench
 from tests import tiny
 
+KILLS = int(os.environ.get("FEATURESCOPE_KILLS", "5"))
+"""Random moments at which a build is killed; `make soak` takes twenty."""
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -60,11 +63,12 @@ def interrupted(config: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> W
     return bench
 
 
-def killed(config: Path, root: Path, what: str, count: int) -> str:
+def killed(config: Path, root: Path, what: str, count: int, *more: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.core.killed", config, root, what, str(count)],
-        cwd=Path(__file__).parents[2], env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False, timeout=280,
+        [sys.executable, "-m", "tests.core.killed", config, root, what, str(count), *more],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} | environment,
+        capture_output=True, text=True, check=False, timeout=480 + 60 * max(0, KILLS - 5),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -72,8 +76,7 @@ def killed(config: Path, root: Path, what: str, count: int) -> str:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(config, expected, place, seed):
-    """Ten kills over the two."""
-    assert "killed 5" in killed(config, place, str(seed), 5)
+    assert f"killed {KILLS}" in killed(config, place, str(seed), KILLS)
     assert files(place) == expected
 
 

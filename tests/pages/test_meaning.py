@@ -171,15 +171,16 @@ def test_a_view_is_its_address(bench):
     assert View().to() == "/meaning" and view.filtered and not View(query="x").filtered
 
 
-def test_what_is_ticked_stays_over_other_queries_and_makes_a_list():
+def test_what_is_ticked_stays_over_other_queries_and_makes_a_list(bench):
     shown = html(visit("meaning.py", q="colours"))
     assert shown.count('class="fs-tick"') == 20 and 'data-toggle="picked:' in shown and "Make a list" not in shown
     some = "1-res/3,0-neurons/5"
     picked = html(visit("meaning.py", q="colour 3", picked=some))
     assert "<b>2</b> selected" in picked and "/quick-list?" in picked and "tiny/1-res/3%2Ctiny/0-neurons/5" in picked
     assert f'data-name="picked" value="{some}"' in picked, "the next query keeps them"
-    app = visit("meaning.py", q="colours", picked="9-none/3")
-    assert any("cannot be found" in message for message in notes(app)) and "selected" not in html(app)
+    query = {"q": "colours", "picked": "9-none/3"}
+    back, wrong = meaning_view.read(query, ["tiny"], lambda model: bench.sources(model_id=model))
+    assert not back.picked and any("cannot be found" in message for message in wrong)
 
 
 def test_the_home_page_has_its_box():
