@@ -40,6 +40,8 @@ PAGES_MAY_ASK = {
     # of circuits: their records; what computes is behind `Workbench.circuits`
     "core.techniques.circuits.records", "core.techniques.pairs.records",
     "core.techniques.templates.records",
+    # of attribution graphs: their records; what computes is behind `Workbench.graphs`
+    "core.techniques.graphs.records",
     # of heads: their records; what computes is behind `Workbench.heads`
     "core.techniques.heads.records",
     # of probes: their records; what trains is behind `Workbench.train_probe`
