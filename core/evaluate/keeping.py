@@ -2,6 +2,7 @@
 
     made.json          the part, what it was made from, its token set
     <subject>.json     what was measured of one dictionary: `source`, `pca`, `random`, a control, …
+    refused.json       why a dictionary cannot be measured so, by subject: nobody need try again
 
 The hash is of the part, the weights, the model and the token set, so that what is there need not be measured again, and
 the subjects of a folder can be compared. Of each part a reader gets the folder that was measured last. `figures.json`,
@@ -27,7 +28,7 @@ from core.store.derived import MADE, folder, read_made
 
 FORMAT = 1
 """Of the methods and of the files; others are measured anew."""
-KIND, OWN = "eval", "source"
+KIND, OWN, REFUSED = "eval", "source", "refused.json"
 _QUALITY = TypeAdapter(Quality)
 REMEMBERED = 20_000
 """Files whose records are kept in memory."""
@@ -47,16 +48,42 @@ def keep(source: Path, made: Mapping[str, Any], quality: Quality) -> Path:
     Raises:
         NotAvailable: it cannot be written.
     """
+    others: dict[str, Any] = {name: None for name in PARTS if name != made["part"]}
+    return _keep(folder(source, KIND, made), made, f"{quality.name}.json", asdict(replace(quality, **others)))
+
+
+def refuse(source: Path, made: Mapping[str, Any], head: Quality, why: str) -> Path:
+    """Keeps why the part that `made` is of cannot be measured of the dictionary that `head` names; raises as `keep`."""
     place = folder(source, KIND, made)
+    told = _refused(place) | {head.name: (head.weights_sha256, why)}
+    return _keep(place, made, REFUSED, told)
+
+
+def _keep(place: Path, made: Mapping[str, Any], name: str, value: object) -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
         if not (place / MADE).is_file():
             _write(place / MADE, {"from": dict(made)})
-        others: dict[str, Any] = {name: None for name in PARTS if name != made["part"]}
-        _write(place / f"{quality.name}.json", asdict(replace(quality, **others)))
+        _write(place / name, value)
     except OSError as error:
         raise NotAvailable(f"{place} was not written: {error.strerror or error}. Set FEATURESCOPE_DATA.") from error
     return place
+
+
+def refused(folders: Sequence[Path], made: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """(SHA-256 of the weights, why) of what cannot be measured of a part, by subject, from any folder of a source."""
+    found: dict[str, tuple[str, str]] = {}
+    for source in reversed(folders):
+        found |= _refused(folder(source, KIND, made))
+    return found
+
+
+def _refused(place: Path) -> dict[str, tuple[str, str]]:
+    try:
+        told = json.loads((place / REFUSED).read_text(encoding="utf-8"))
+        return {str(name): (str(weights), str(why)) for name, (weights, why) in told.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def kept(folders: Sequence[Path], made: Mapping[str, Any]) -> dict[str, Quality]:
@@ -71,6 +98,7 @@ def kept(folders: Sequence[Path], made: Mapping[str, Any]) -> dict[str, Quality]
 def latest(folders: Sequence[Path], key: SourceKey, weights: str) -> Evaluation | None:
     """Of each part what was measured last with weights of this SHA-256, from any of a source's folders, or None."""
     found: dict[str, Quality] = {}
+    lacking: dict[str, str] = {}
     for part in PARTS:
         newest: tuple[str, dict[str, Quality]] = ("", {})
         for place in _places(folders, part, weights):
@@ -78,10 +106,15 @@ def latest(folders: Sequence[Path], key: SourceKey, weights: str) -> Evaluation 
             measured = (subjects[OWN].on(part) or (None, ""))[1] if OWN in subjects else ""
             if measured > newest[0]:
                 newest = (measured, subjects)
+            for name, (_, why) in _refused(place).items():
+                if name == OWN and not newest[0]:
+                    lacking[part] = why
+        if newest[0]:
+            lacking.pop(part, None)
         for name, quality in newest[1].items():
             values = {part: getattr(quality, part)}
             found[name] = replace(found[name], **values) if name in found else quality
-    return evaluation(key, found) if OWN in found else None
+    return evaluation(key, found, lacking) if OWN in found else None
 
 
 def evaluation(key: SourceKey, subjects: Mapping[str, Quality], lacking: Mapping[str, str] | None = None) -> Evaluation:
@@ -108,7 +141,7 @@ def _places(folders: Sequence[Path], part: Part, weights: str) -> list[Path]:
 def _subjects(place: Path, part: str) -> dict[str, Quality]:
     found = {}
     for path in place.glob("*.json") if place.is_dir() else ():
-        if path.name == MADE or path.name.startswith("."):
+        if path.name in (MADE, REFUSED) or path.name.startswith("."):
             continue
         quality = _subject(path)
         if quality is not None and getattr(quality, part) is not None:

@@ -131,8 +131,15 @@ class Suite:
         made = keeping.made_from(part, self._entry.manifest.build, on.sha256)
         folders = [root / self._key.model_id / self._key.source_id for root in self._bench.catalog.roots]
         there = {} if self._asked.again else keeping.kept(folders, made)
-        subjects = self._everybody(there) if alone is None else [alone]
-        left = missing(subjects, there)
+        why = {} if self._asked.again else keeping.refused(folders, made)
+        subjects = self._everybody({*there, *why}) if alone is None else [alone]
+        left = []
+        for one in missing(subjects, there):
+            weights, reason = why.get(one.head.name, (None, ""))
+            if weights == one.head.weights_sha256:
+                self._lack(part, one.head.name, reason)
+            else:
+                left.append(one)
         named = {s.head.name for s in subjects}
         if alone is None and self._asked.baselines:
             named |= set(self._own.baseline_names)
@@ -142,13 +149,16 @@ class Suite:
             self._what = f"{part}, {', '.join(s.head.name for s in together)}"
             for subject, record in zip(together, work(together), strict=True):
                 if isinstance(record, str):
-                    name = subject.head.name
-                    self._lacking[part if name == OWN else f"{part} of {name}"] = record
+                    self._lack(part, subject.head.name, record)
+                    keeping.refuse(self._folder, made, subject.head, record)
                     continue
                 values: dict[str, Any] = {part: record}
                 quality = found[subject.head.name] = replace(subject.head, **values)
                 keeping.keep(self._folder, made, quality)
         return found
+
+    def _lack(self, part: Part, name: str, why: str) -> None:
+        self._lacking[part if name == OWN else f"{part} of {name}"] = why
 
     @property
     def _folder(self) -> Path:

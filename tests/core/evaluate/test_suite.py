@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 import core.evaluate.suite
 from core.__main__ import main
 from core.errors import BadInput, NotAvailable, NotFound
-from core.evaluate.records import FIGURES, PARTS, Control, Evaluation
+from core.evaluate import keeping
+from core.evaluate.records import FIGURES, PARTS, Control, Evaluation, Quality
+from core.records import SourceKey
 from core.workbench import Workbench
 from tests import tiny
 
@@ -66,12 +69,13 @@ def test_what_is_kept_is_not_measured_again(own: Workbench, measured: Evaluation
     def not_again(*given: object, **named: object) -> None:
         raise AssertionError("measured again")
 
-    for name in ("measure", "activity", "pooled", "moments"):
+    for name in ("measure", "activity", "pooled", "moments", "samples"):
         monkeypatch.setattr(core.evaluate.suite, name, not_again)
-    parts = ("reconstruction", "features", "probing", "tpp")
+    parts = ("reconstruction", "features", "absorption", "probing", "tpp")
     again = own.quality.measure(tiny.SAE, texts=texts, parts=parts)
     assert again.own.figures().items() <= measured.own.figures().items()
     assert [one.name for one in again.baselines] == ["coordinates", "pca", "random"]
+    assert dict(again.lacking)["absorption"] == dict(measured.lacking)["absorption"]
     read = own.quality.of(tiny.SAE)
     assert read.own.figures() == measured.own.figures()
     assert {one.name for one in read.all()} == {one.name for one in measured.all()}
@@ -142,3 +146,20 @@ def test_command_line(own: Workbench, measured: Evaluation, texts: Path, capsys,
     assert main(["eval", tiny.SAE, "--suite", "all", "--control", "sae"]) == 2
     assert main(["eval", tiny.SAE, "--again"]) == 2
     assert "--suite: name its parts" in capsys.readouterr().err
+
+
+def test_why_something_cannot_be_measured_is_kept_until_it_is(tmp_path: Path) -> None:
+    build = {"weights_sha256": "w"}
+    made = keeping.made_from("absorption", build, "texts")
+    own = Quality(name="source", kind="source", what="a/1-b", width=8, weights_sha256="w")
+    pca = replace(own, name="pca", kind="pca", weights_sha256="")
+    keeping.refuse(tmp_path, made, own, "no letters")
+    keeping.refuse(tmp_path, made, pca, "none either")
+    assert keeping.refused([tmp_path / "elsewhere", tmp_path], made) == {
+        "source": ("w", "no letters"), "pca": ("", "none either"),
+    }  # fmt: skip
+    key = SourceKey("a", "1-b")
+    assert keeping.latest([tmp_path], key, "w") is None  # nothing was measured yet
+    (place,) = (tmp_path / "derived").iterdir()
+    (place / keeping.REFUSED).write_text("{", encoding="utf-8")
+    assert keeping.refused([tmp_path], made) == {}  # a damaged file counts as absent
