@@ -110,7 +110,7 @@ def chosen_model(model_id: str, models: Sequence[ModelRecord], kept: Mapping[str
         )
         which = Html(
             f'<select class="fs-in" data-name="model" aria-label="Model" '
-            f'style="width:auto;max-width:min(100%,40vw)">{options}</select>'
+            f'style="width:auto;max-width:40vw">{options}</select>'
         )
     else:
         kept["model"] = model_id

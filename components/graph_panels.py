@@ -46,7 +46,7 @@ def form(view: View, models: Sequence[ModelRecord], sets: Mapping[str, Way]) -> 
     )
     choice = (
         '<select class="fs-in" data-name="set" aria-label="Whose features" '
-        f'style="width:auto;max-width:min(100%,58vw)">{options}</select>'
+        f'style="width:auto;max-width:min(54vw,440px)">{options}</select>'
     )
     aim = (
         '<label><span class="fs-soft">Next tokens</span><input class="fs-in fs-mono" data-name="target" data-whole="" '
