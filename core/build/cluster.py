@@ -66,6 +66,8 @@ class Plan:
     device: str
     dtype: str
     threads: int
+    half: bool = False
+    """Whether encoders' products are of bfloat16."""
 
 
 _loaded: tuple[Plan, loading.LoadedModel, list[dictionary.Dictionary]] | None = None
@@ -79,7 +81,7 @@ def _tile(plan: Plan, tile: Tile, wanted: Sequence[tuple[int, Tails | None]]) ->
     model, sources = _load(plan)
     copied = Tile(np.array(tile.ids), np.array(tile.tokens), np.array(tile.places))  # Ray's arrays are read-only
     flat = copied.run(model, sorted({sources[n].hook for n, _ in wanted}))
-    return [take(sources[n], flat[sources[n].hook], tails, plan.names[n]) for n, tails in wanted]
+    return [take(sources[n], flat[sources[n].hook], tails, plan.names[n], half=plan.half) for n, tails in wanted]
 
 
 def _load(plan: Plan) -> tuple[loading.LoadedModel, list[dictionary.Dictionary]]:

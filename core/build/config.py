@@ -158,6 +158,9 @@ class BuildConfig(_Strict):
     shuffle: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    encoders: Literal["float32", "bfloat16"] = "float32"
+    """Of the encoders' products. For a GPU; in bfloat16 values are right to 1 in 256, so a
+    feature near its threshold may fall on its other side. All else is as before."""
     store: bool = True
     """Keep the sparse activation store; without it a source has its dashboards only."""
     compact: bool = False
@@ -197,6 +200,11 @@ class BuildConfig(_Strict):
             id=m.id, path=path, hub=m.hub, transformer_lens=m.transformer_lens, revision=m.revision,
             randomised=m.randomised, seed=m.seed,
         )  # fmt: skip
+
+    @property
+    def half(self) -> bool:
+        """Whether encoders run in bfloat16."""
+        return self.encoders == "bfloat16"
 
     def few(self, source: SourceConfig) -> bool:
         """Whether a source keeps few examples."""

@@ -190,12 +190,12 @@ def _engine(
     """Who runs the tiles."""
     names = [r.config.id for r in running]
     if where == "local":
-        return here(model, [r.source for r in running], names, tiles)
+        return here(model, [r.source for r in running], names, tiles, half=config.half)
     from core.build.cluster import Plan, engine  # Ray is there for those who want it
 
     sources = tuple((config.weights_spec(r.config), r.config.neurons, r.source.sha256) for r in running)
     threads = apart(torch.get_num_threads)  # a new thread's: numba's loops change that of the thread they are called in
-    plan = Plan(config.model_spec(), model.sha256, sources, tuple(names), device, config.dtype, threads)
+    plan = Plan(config.model_spec(), model.sha256, sources, tuple(names), device, config.dtype, threads, config.half)
     return engine(plan, tiles)
 
 
@@ -354,6 +354,8 @@ def _stamp(config: BuildConfig, r: Running, prompts: Prompts) -> dict[str, Any]:
     )
     if config.few(r.config):  # what was built before there was a choice keeps its stamp
         parameters["examples"] = "few"
+    if config.half:
+        parameters["encoders"] = config.encoders
     return parameters | {
         "model_sha256": r.model_sha256, "model_settings_sha256": r.settings_sha256,
         "weights_sha256": r.source.sha256, "dataset_sha256": prompts.sha256,

@@ -58,14 +58,14 @@ Engine: TypeAlias = Callable[[Sequence[Job], Callable[[int], Tails | None]], Gen
 It asks for a source's tails when it needs them."""
 
 
-def take(source: Dictionary, x: torch.Tensor, tails: Tails | None, name: str) -> Taken:
-    """What a source takes of a tile's activations `x` [n, d_in].
+def take(source: Dictionary, x: torch.Tensor, tails: Tails | None, name: str, *, half: bool = False) -> Taken:
+    """What a source takes of a tile's activations `x` [n, d_in]; `half`: the encoder's products are of bfloat16.
 
     Raises:
         BadConfig: a value is no finite number.
     """
     parts, batches = [], []
-    for acts in _encoded(source, x):
+    for acts in _encoded(source, x, half):
         if not source.signed:
             parts.append(positive(acts))
             _finite(name, parts[-1].values)
@@ -78,14 +78,15 @@ def take(source: Dictionary, x: torch.Tensor, tails: Tails | None, name: str) ->
     return Taken(joined(parts), batches if source.signed else [to_numpy(x)], tails)
 
 
-def _encoded(source: Dictionary, x: torch.Tensor) -> Iterator[torch.Tensor]:
+def _encoded(source: Dictionary, x: torch.Tensor, half: bool) -> Iterator[torch.Tensor]:
     """The values of some tokens after others; of fewer at a time where memory does not suffice."""
     for _, some in pieces(x, source.width):
-        yield from by_halves(partial(_rows_of, source, some), len(some))
+        yield from by_halves(partial(_rows_of, source, some, half), len(some))
 
 
-def _rows_of(source: Dictionary, x: torch.Tensor, rows: slice) -> torch.Tensor:
-    return source.encode(x[rows])
+def _rows_of(source: Dictionary, x: torch.Tensor, half: bool, rows: slice) -> torch.Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+        return source.encode(x[rows])
 
 
 def _tails(source: Dictionary, acts: torch.Tensor) -> Tails:
@@ -103,7 +104,9 @@ def _finite(name: str, values: F32) -> None:
         raise BadConfig(f"{name}: its values on these texts are not finite numbers: its weights are too large.")
 
 
-def here(model: LoadedModel, sources: Sequence[Dictionary], names: Sequence[str], tiles: Tiles) -> Engine:
+def here(
+    model: LoadedModel, sources: Sequence[Dictionary], names: Sequence[str], tiles: Tiles, *, half: bool = False
+) -> Engine:
     """The engine of this process."""
 
     @torch.no_grad()
@@ -113,6 +116,6 @@ def here(model: LoadedModel, sources: Sequence[Dictionary], names: Sequence[str]
             tile = tiles.tile(job.begin, job.end)
             flat = tile.run(model, hooks)
             for n in job.sources:
-                yield tile.tokens, take(sources[n], flat[sources[n].hook], tails(n), names[n])
+                yield tile.tokens, take(sources[n], flat[sources[n].hook], tails(n), names[n], half=half)
 
     return run
