@@ -32,14 +32,7 @@ LATE = "It takes long: reload this page in a moment."
 
 def view() -> View | None:
     """The view that the URL names; says what it names wrongly. None, said, if nothing here can be run."""
-    names = searching.models()
-    if not names:
-        controls.say("No source here has its weights, so no prompt can be taken apart.")
-        return None
-    found, wrong = circuit_view.read(st.query_params.to_dict(), names, searching.sources)
-    for message in wrong:
-        controls.say(message)
-    return found
+    return searching.read_view(circuit_view.read, "no prompt can be taken apart")
 
 
 def page(asked: View) -> None:

@@ -7,7 +7,7 @@ adds up to, and what it should.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from components import charts, links, source_panels
 from components.circuit_view import MORE, ROWS, View, said
@@ -84,20 +84,24 @@ def form(view: View, models: Sequence[ModelRecord]) -> Html:
         f'data-warm="{esc(view.model_id)}" placeholder="This PEP proposes a new syntax. This PEP">\n'
         f"{esc(view.text)}</textarea>"
     )
-    sides = join(
-        f'<label><span class="fs-soft">{label}</span><input class="fs-in fs-mono" data-name="{name}" data-whole="" '
-        f'spellcheck="false" autocomplete="off" placeholder="{placeholder}" value="{esc("|".join(value))}"></label>'
-        for name, label, placeholder, value in (
-            ("target", "Next token", "the likeliest", view.target), ("against", "against", "the second", view.against),
-        )
-    )  # fmt: skip
     return Html(
         '<form data-go="/circuit" class="fs-card fs-ask" role="search">'
         '<label class="fs-soft" for="fs-text">A prompt: why does the model go on as it does?</label>'
         f'<div class="fs-ask-row">{box}{which}<button class="fs-btn p" type="submit">Take apart</button></div>'
-        f'<div class="fs-aim">{sides}</div>{hidden}'
+        f'<div class="fs-aim">{aim(view.target, "the likeliest", view.against, "the second")}</div>{hidden}'
         f'<div class="fs-hint"><span>{hint}</span></div></form>'
     )
+
+
+def aim(target: Sequence[str], usual: str, against: Sequence[str], other: str) -> Html:
+    """The boxes of the next tokens; `usual` and `other` say what stands for empty ones."""
+    return join(
+        f'<label><span class="fs-soft">{label}</span><input class="fs-in fs-mono" data-name="{name}" data-whole="" '
+        f'spellcheck="false" autocomplete="off" placeholder="{placeholder}" value="{esc("|".join(value))}"></label>'
+        for name, label, placeholder, value in (
+            ("target", "Next token", usual, target), ("against", "against", other, against),
+        )
+    )  # fmt: skip
 
 
 def chosen_model(model_id: str, models: Sequence[ModelRecord], kept: Mapping[str, str]) -> tuple[Html, Html]:
@@ -124,14 +128,27 @@ def chosen_model(model_id: str, models: Sequence[ModelRecord], kept: Mapping[str
 
 def examples(view: View, prompts: Sequence[Mapping[str, str]]) -> Html:
     """Before the first prompt: some to begin with, one click each."""
-    cards = join(
-        f'<a class="fs-card fs-featured fs-circuit-example" href="{esc(_example(view, one))}">'
-        f"<b>{esc(one['name'])}</b>"
-        f'<span class="fs-mono">{visible(one["text"])}</span>'
-        f'<span class="fs-soft fs-under">{_quoted(one["target"])} against {_quoted(one["against"])}</span></a>'
+    return cards(
+        (_example(view, one), one["name"], (visible(one["text"]),), sides(one["target"], one["against"]))
         for one in prompts
     )
-    return Html(f'<h2 class="fs-h2">Or begin with one of these</h2><div class="fs-three">{cards}</div>')
+
+
+def cards(made: Iterable[tuple[str, str, Sequence[Html], Html]], title: str = "Or begin with one of these") -> Html:
+    """(address, name, texts, what is said below) each: a card to click."""
+    drawn = join(
+        f'<a class="fs-card fs-featured fs-circuit-example" href="{esc(href)}"><b>{esc(name)}</b>'
+        + join(Html(f'<span class="fs-mono">{text}</span>') for text in texts)
+        + (f'<span class="fs-soft fs-under">{below}</span>' if below else "")
+        + "</a>"
+        for href, name, texts, below in made
+    )
+    return Html(f'<h2 class="fs-h2">{title}</h2><div class="fs-three">{drawn}</div>')
+
+
+def sides(target: str, against: str) -> Html:
+    """Two next tokens, as text."""
+    return Html(f"{_quoted(target)} against {_quoted(against)}")
 
 
 def _example(view: View, one: Mapping[str, str]) -> str:

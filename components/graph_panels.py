@@ -64,12 +64,9 @@ def form(view: View, models: Sequence[ModelRecord], sets: Mapping[str, Way]) -> 
 
 def examples(view: View, prompts: Sequence[Mapping[str, str]]) -> Html:
     """Before the first prompt: some to begin with, one click each."""
-    cards = join(
-        f'<a class="fs-card fs-featured fs-circuit-example" href="{esc(view.to(text=one["text"]))}">'
-        f'<b>{esc(one["name"])}</b><span class="fs-mono">{visible(one["text"])}</span></a>'
-        for one in prompts
+    return circuit_panels.cards(
+        (view.to(text=one["text"]), one["name"], (visible(one["text"]),), Html("")) for one in prompts
     )
-    return Html(f'<h2 class="fs-h2">Or begin with one of these</h2><div class="fs-three">{cards}</div>')
 
 
 def kept(entries: Sequence[GraphEntry]) -> Html:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from components import controls, pair_panels, pair_view, resources, searching
+from components import pair_panels, pair_view, resources, searching
 from components.circuit import LATE, WAIT, stamp
 from components.circuit_parts import STYLE
 from components.pair_parts import STYLE as OWN
@@ -18,14 +18,7 @@ from core.techniques.pairs.records import PairFeatures
 
 def view() -> View | None:
     """The view that the URL names; says what it names wrongly. None, said, if nothing here can be run."""
-    names = searching.models()
-    if not names:
-        controls.say("No source here has its weights, so no prompts can be compared.")
-        return None
-    found, wrong = pair_view.read(st.query_params.to_dict(), names, searching.sources)
-    for message in wrong:
-        controls.say(message)
-    return found
+    return searching.read_view(pair_view.read, "no prompts can be compared")
 
 
 def page(asked: View) -> None:

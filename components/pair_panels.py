@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components import charts, links, plots, source_panels
-from components.circuit_panels import chosen_model, ways
+from components.circuit_panels import aim, cards, chosen_model, sides, ways
 from components.curves import Curve, curves
 from components.feature_panels import word
 from components.markup import Html, card, esc, join, number, visible
@@ -60,18 +60,11 @@ def form(view: View, models: Sequence[ModelRecord]) -> Html:
             ("corrupted", "Corrupted: alike but for one thing", view.corrupted, "He said that"),
         )
     )
-    sides = join(
-        f'<label><span class="fs-soft">{label}</span><input class="fs-in fs-mono" data-name="{name}" data-whole="" '
-        f'spellcheck="false" autocomplete="off" placeholder="{placeholder}" value="{esc("|".join(value))}"></label>'
-        for name, label, placeholder, value in (
-            ("target", "Next token", "likeliest after clean", view.target),
-            ("against", "against", "after corrupted", view.against),
-        )
-    )
+    tokens = aim(view.target, "likeliest after clean", view.against, "after corrupted")
     which, hidden = chosen_model(view.model_id, models, kept)
     return Html(
         f'<form data-go="/pair" class="fs-card fs-ask" role="search"><div class="fs-two">{boxes}</div>'
-        f'<div class="fs-aim">{sides}{which}<button class="fs-btn p" type="submit">Compare</button></div>{hidden}'
+        f'<div class="fs-aim">{tokens}{which}<button class="fs-btn p" type="submit">Compare</button></div>{hidden}'
         '<div class="fs-hint"><span>As many tokens in both are best: then every token has a counterpart · a leading '
         "space is part of a token</span></div></form>"
     )
@@ -79,13 +72,13 @@ def form(view: View, models: Sequence[ModelRecord]) -> Html:
 
 def examples(view: View, pairs: Sequence[Mapping[str, str]]) -> Html:
     """Before the first pair: some to begin with, one click each."""
-    cards = join(
-        f'<a class="fs-card fs-featured fs-circuit-example" href="{esc(_example(view, one))}"><b>{esc(one["name"])}</b>'
-        f'<span class="fs-mono">{visible(one["clean"])}</span><span class="fs-mono">{visible(one["corrupted"])}</span>'
-        f'<span class="fs-soft fs-under">{_quoted(one["target"])} against {_quoted(one["against"])}</span></a>'
+    return cards(
+        (
+            _example(view, one), one["name"], (visible(one["clean"]), visible(one["corrupted"])),
+            sides(one["target"], one["against"]),
+        )
         for one in pairs
-    )
-    return Html(f'<h2 class="fs-h2">Or begin with one of these</h2><div class="fs-three">{cards}</div>')
+    )  # fmt: skip
 
 
 def _example(view: View, one: Mapping[str, str]) -> str:
@@ -93,10 +86,6 @@ def _example(view: View, one: Mapping[str, str]) -> str:
         clean=one["clean"], corrupted=one["corrupted"], target=(one["target"],), against=(one["against"],),
         feature=None,
     )  # fmt: skip
-
-
-def _quoted(text: str) -> Html:
-    return Html(f'<span class="fs-mono">{visible(text)}</span>')
 
 
 def failed(view: View, message: str) -> Html:

@@ -6,7 +6,7 @@ who goes elsewhere meanwhile is not held up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
@@ -54,7 +54,22 @@ def models() -> list[str]:
     bench = resources.workbench()
     found = [m.model_id for m in bench.models() if bench.searchable(m.model_id)]
     first = controls.first_source()
-    return sorted(found, key=lambda m: (first is None or m != first.key.model_id, m))
+    return sorted(found, key=lambda m: first is None or m != first.key.model_id)
+
+
+def read_view(
+    read: Callable[[dict[str, str], list[str], Callable[[str], Records[SourceRecord]]], tuple[T, Sequence[str]]],
+    cannot: str,
+) -> T | None:
+    """What `read` finds in the URL; says what that names wrongly. None, said, if nothing here can be run."""
+    names = models()
+    if not names:
+        controls.say(f"No source here has its weights, so {cannot}.")
+        return None
+    found, wrong = read(st.query_params.to_dict(), names, sources)
+    for message in wrong:
+        controls.say(message)
+    return found
 
 
 def warm(model_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from components import controls, resources, searching, template_panels, template_view
+from components import resources, searching, template_panels, template_view
 from components.circuit import stamp
 from components.circuit_parts import STYLE
 from components.pair_parts import STYLE as OWN
@@ -14,14 +14,7 @@ from core.interchange import templates as shapes
 
 def view() -> View | None:
     """The view that the URL names; says what it names wrongly. None, said, if nothing here can be run."""
-    names = searching.models()
-    if not names:
-        controls.say("No source here has its weights, so no prompts can be read.")
-        return None
-    found, wrong = template_view.read(st.query_params.to_dict(), names, searching.sources)
-    for message in wrong:
-        controls.say(message)
-    return found
+    return searching.read_view(template_view.read, "no prompts can be read")
 
 
 def page(asked: View) -> None:

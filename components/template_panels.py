@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components import charts, links, source_panels
-from components.circuit_panels import chosen_model, ways
+from components.circuit_panels import cards, chosen_model, ways
 from components.feature_panels import word
 from components.markup import Html, card, esc, join, number, visible
 from components.resources import define
@@ -65,13 +65,13 @@ def form(view: View, models: Sequence[ModelRecord]) -> Html:
 
 def examples(view: View, made: Sequence[Mapping[str, Any]]) -> Html:
     """Ready-made templates, one click each."""
-    cards = join(
-        f'<a class="fs-card fs-featured fs-circuit-example" href="{esc(_example(view, one))}"><b>{esc(one["name"])}</b>'
-        f"{join(f'<span class=fs-mono>{_slotted(text)}</span>' for text in one['templates'])}"
-        f'<span class="fs-soft fs-under">{_summary(one["fillers"])}</span></a>'
-        for one in made
+    return cards(
+        (
+            (_example(view, one), one["name"], [_slotted(text) for text in one["templates"]], _summary(one["fillers"]))
+            for one in made
+        ),
+        "Ready made",
     )
-    return Html(f'<h2 class="fs-h2">Ready made</h2><div class="fs-three">{cards}</div>')
 
 
 def _example(view: View, one: Mapping[str, Any]) -> str:
