@@ -143,15 +143,21 @@ def make(design: Design, corpus: Path, work: Path, tokens: int) -> None:
     def measure() -> None:
         controls = [f"{kind}={design.id}-{kind}/{NARROW.name}-{kind}" for kind in KINDS]
         for source in sources:
-            beside = [part for one in controls for part in ("--control", one)] if source == NARROW.name else []
+            with_controls = [part for one in controls for part in ("--control", one)] if source == NARROW.name else []
             where = ["--texts", texts / "heldout", "--data", data]
-            call("core", "eval", f"{design.id}/{source}", "--suite", "all", *where, *beside)
+            call("core", "eval", f"{design.id}/{source}", "--suite", "all", *where, *with_controls)
 
     stages.run(
         "figures",
         mark([*placed, texts / "heldout", HERE.parent / "core" / "evaluate"], sources),
         [data / design.id / s / "derived" for s in sources],
         measure,
+    )
+    stages.run(
+        "vectors and heads",
+        mark([data / design.id / one / "source.json" for one in sources], None),
+        [],
+        lambda: beside(design, sources, data),
     )
     if design is SECOND:
         atlas = HERE.parent / "core" / "atlas"
@@ -162,6 +168,15 @@ def make(design: Design, corpus: Path, work: Path, tokens: int) -> None:
             builds,
             lambda: universality(work / "stores", data),
         )
+
+
+def beside(design: Design, sources: list[str], data: Path) -> None:
+    """What would else be made when somebody first asks: vectors of explanations, and what attention heads do."""
+    named = [f"{design.id}/{one}" for one in sources]
+    if design is FIRST:
+        named += [f"{design.id}-{kind}/{NARROW.name}-{kind}" for kind in KINDS]
+    call("core", "embed", *named, "--compact", "--data", data)
+    call("core", "heads", design.id, "--data", data)
 
 
 def more(stages: Stages, corpus: Path, work: Path, data: Path) -> None:
