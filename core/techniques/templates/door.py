@@ -43,6 +43,7 @@ MOST_TOKENS = 16_384
 """Of all prompts together."""
 MOST_VALUES = 2**27
 """Observations times features that are held for the control: half a gigabyte."""
+TOO_MUCH = "That is too much at once: ask for fewer prompts, or for some of the sources."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Templates:
 
         if not 1 <= top <= MOST:
             raise BadInput(f"top is 1 to {MOST:,}.")
+        if ask.seed < 0:
+            raise BadInput("seed is a whole number of 0 or more.")
         fillers = _fillers(ask)
         made, count = self.prompts(ask)
         self._bench.model(ask.model_id)
@@ -98,12 +101,14 @@ class Templates:
         tested: list[_Tested] = []
         for n, question in enumerate(asked):
             for key in codes[0]:
+                if len(question.places) * codes[0][key].width > 2 * MOST_VALUES:  # before they are laid out
+                    raise BadInput(TOO_MUCH)
                 y = observed([one[key] for one in codes], question.places)
                 some = askable(y)
                 own = y[:, some]
                 tested.append(_Tested(question, key, some, own.astype(np.float32), effects(own, question.design)))
                 if sum(one.y.size for one in tested) > MOST_VALUES:
-                    raise BadInput("That is too much at once: ask for fewer prompts, or for some of the sources.")
+                    raise BadInput(TOO_MUCH)
             if tell is not None:
                 tell(Step(doing="measuring", what="responses", done=n + 1, of=len(asked)))
         p = np.concatenate([one.effects.p for one in tested])

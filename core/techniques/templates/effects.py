@@ -5,10 +5,12 @@ when it is asked about position) is taken out of both first, so that only what v
 
     η² = SS(factor) / SS,   ω² = (SS(factor) - df MS(error)) / (SS + MS(error)),   F = MS(factor) / MS(error),
 
-all partial where something is held fixed (Olejnik and Algina, 2003), p by the F distribution, and q by Benjamini and
-Hochberg (1995) over the whole family. A template's prompts are no sample of language, and observations of one prompt
-are not independent: p says that a response is regular in this set. So beside it stands what comes out with shuffled
-labels, of which nothing is assumed. Cost: products of y with some indicator columns, once and for every shuffle.
+partial where something is held fixed: SS is what that leaves, and ω² = df (F - 1) / (df (F - 1) + n) over n
+observations (Olejnik and Algina, 2003), which is the above where nothing is. p is by the F distribution, q by
+Benjamini and Hochberg (1995) over the whole family. A template's prompts are no sample of language, and observations of
+one prompt are not independent: p says that a response is regular in this set. So beside it stands what comes out with
+shuffled labels, of which nothing is assumed. Cost: products of y with some indicator columns, once and for every
+shuffle.
 """
 
 from __future__ import annotations

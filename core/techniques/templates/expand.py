@@ -21,6 +21,8 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,29}")
 SLOTS, FILLERS, VARIANTS = 8, 64, 8
 """At most."""
+PLACES = 64
+"""Of slots in one template at most: each is an observation of every prompt."""
 WALKED = 200_000
 """Combinations that are walked; of more the prompts are drawn one by one."""
 
@@ -68,6 +70,8 @@ def checked(templates: Sequence[str], fillers: Mapping[str, Sequence[str]]) -> l
     """
     if not 1 <= len(templates) <= VARIANTS:
         raise BadInput(f"Give 1 to {VARIANTS} templates; these are {len(templates)}.")
+    if len(set(templates)) < len(templates):
+        raise BadInput("A template is written twice: its prompts would count twice.")
     parsed = [parse(one) for one in templates]
     names = [{name for name, slot in parts if slot} for parts in parsed]
     for n, own in enumerate(names[1:], 2):
@@ -79,6 +83,8 @@ def checked(templates: Sequence[str], fillers: Mapping[str, Sequence[str]]) -> l
         raise BadInput(f"The slot {{{missing[0]}}} has no fillers: give some, as in {missing[0]}=red,blue.")
     if spare := sorted(set(fillers) - names[0]):
         raise BadInput(f"There are fillers for “{spare[0][:40]}”, and no slot {{{spare[0][:40]}}} in the template.")
+    if (most := max(sum(slot for _, slot in parts) for parts in parsed)) > PLACES:
+        raise BadInput(f"A template has slots at {most:,} places: at most {PLACES}.")
     for name, given in fillers.items():
         if not 2 <= len(given) <= FILLERS:
             raise BadInput(f"The slot {{{name}}} has {len(given)} fillers: give 2 to {FILLERS}.")

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from core.sources.codes import Codes, Dense
+from core.sources.codes import Codes
 from core.techniques.templates.effects import Design, design
 from core.techniques.templates.records import At, Kind, Prompt
 
@@ -113,15 +113,11 @@ def observed(codes: Sequence[Codes], places: Sequence[Place]) -> Float64[np.ndar
 
 
 def _strongest(codes: Codes, positions: tuple[int, ...]) -> NDArray[np.float64]:
-    if isinstance(codes, Dense):
-        some = codes.values[list(positions)].astype(np.float64)
-        if not len(some):
-            return np.zeros(codes.width)
-        found: NDArray[np.float64] = some[np.abs(some).argmax(0), np.arange(codes.width)]
-        return found
-    here = np.isin(codes.positions, positions)
+    where = np.zeros(codes.tokens, np.bool_)
+    where[list(positions)] = True
+    peaks = codes.peaks(where)
     out = np.zeros(codes.width)
-    np.maximum.at(out, codes.features[here], codes.values[here])
+    out[peaks.features] = peaks.values
     return out
 
 

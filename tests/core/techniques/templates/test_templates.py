@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.errors import BadInput, NotFound
 from core.interchange import templates as shapes
 from core.records import SourceKey
+from core.techniques.templates import door, responses
 from core.techniques.templates.expand import expand, parse
 from core.techniques.templates.records import TemplateAsk
 
@@ -55,6 +56,7 @@ def test_anything_else_is_refused_in_words(text):
         (["{a}"], {"a": ("x", "x")}, "twice"), (["{a}"], {"a": ("x", "y"), "b": ("x", "y")}, "no slot {b}"),
         (["{a}", "{b}"], {"a": ("x", "y"), "b": ("x", "y")}, "other slots"), ([], {}, "1 to 8"),
         (["{a} {b} {c}"], dict.fromkeys("abc", ("x", "y")), "no two prompts"),
+        (["{a}" * 65], {"a": ("x", "y")}, "at most 64"), (["{a}", "{a}"], {"a": ("x", "y")}, "written twice"),
     ],
 )  # fmt: skip
 def test_errors_say_what_is_wrong(templates, fillers, said):
@@ -132,8 +134,15 @@ def test_what_cannot_be_asked_says_so(bench):
         ({"templates": ("{A",)}, BadInput, "other one"), ({"prompts": 1}, BadInput, "prompts is 2"),
         ({"model_id": "none"}, NotFound, "none"), ({"sources": (SourceKey("tiny", "9-none"),)}, NotFound, "9-none"),
         ({"templates": ("{A}",), "fillers": (("A", ("a", "b")),)}, BadInput, "Nothing can be asked"),
-        ({"fillers": (*ASK.fillers, ASK.fillers[0])}, BadInput, "twice"),
+        ({"fillers": (*ASK.fillers, ASK.fillers[0])}, BadInput, "twice"), ({"seed": -1}, BadInput, "0 or more"),
     ):  # fmt: skip
         with pytest.raises(kind) as caught:
             room.responses(replace(ASK, **change))
         assert said in str(caught.value)
+
+
+def test_what_is_too_much_is_refused_before_it_is_laid_out(bench, monkeypatch):
+    monkeypatch.setattr(door, "MOST_VALUES", 100)
+    monkeypatch.setattr(responses, "observed", lambda *_: pytest.fail("it was laid out"))
+    with pytest.raises(BadInput, match="too much at once"):
+        bench.templates.responses(replace(ASK, sources=(SourceKey("tiny", "1-res"),)))
