@@ -9,7 +9,7 @@ from components.feature_panels import word
 from components.graph_view import View
 from components.markup import Html, card, esc, join, link, number, visible
 from core.records import ModelRecord
-from core.techniques.graphs.records import GraphEntry, GraphRecord, Way
+from core.techniques.graphs.records import ADDS_UP, GraphEntry, GraphRecord, Way
 
 LEAD = "Which feature acts on which: a prompt as a graph, from its tokens through features to the next token."
 SAID: Mapping[Way, str] = {
@@ -56,7 +56,7 @@ def form(view: View, models: Sequence[ModelRecord], sets: Mapping[str, Way]) -> 
     return Html(
         '<form data-go="/graph" class="fs-card fs-ask" role="search">'
         '<label class="fs-soft" for="fs-text">A prompt: what leads to its next token?</label>'
-        f'<div class="fs-ask-row" style="flex-wrap:wrap">{box}{which}'
+        f'<div class="fs-ask-row">{box}{which}'
         '<button class="fs-btn p" type="submit">Draw</button></div>'
         f'<div class="fs-aim"><label><span class="fs-soft">Features of</span>{choice}</label>{aim}</div>{hidden}</form>'
     )
@@ -97,7 +97,7 @@ def about(record: GraphRecord, *, slug: bool) -> Html:
         parts += [
             f"{word('replacement score')} {number(facts.replacement)}",
             f"{word('completeness score')} {number(facts.completeness)}",
-            f"inputs and biases add up to each node within {facts.residual:.0e}",
+            f"inputs and biases add up {ADDS_UP[record.way]} within {facts.residual:.0e}",
         ]
     return Html(f'<p class="fs-check">{" · ".join(parts)}</p>{_prompt(record) if slug else ""}')
 

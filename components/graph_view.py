@@ -83,7 +83,7 @@ def read(
         wrong.append(f"No graph can be made of a model “{asked[:60]}” here. It can of: {', '.join(models)}.")
     model_id = asked if asked in models else models[0]
     name = query.get("set", "").strip()
-    if name and name not in sets[model_id]:
+    if name and name not in sets.get(model_id, ()):
         wrong.append(f"{model_id} has no set “{name[:60]}” of which a graph can be made.")
         name = ""
     text = query.get("text", "")

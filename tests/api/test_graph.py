@@ -7,13 +7,18 @@ import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from api import server
 from core.__main__ import main
+from core.errors import BadInput, NotAvailable
 from core.interchange import graphs as shape
 from core.settings import Settings
+from core.techniques.circuits.records import CircuitAsk
+from core.techniques.graphs import shaping
+from core.techniques.graphs.door import _way
 from core.techniques.graphs.records import GraphAsk
 from core.workbench import Workbench
 from tests.api.test_api import refused
@@ -103,3 +108,29 @@ def test_the_command_writes_the_same(home, tmp_path, monkeypatch):
 def test_a_record_is_a_table(home):
     record = home.graph(ASK)
     assert len(record.to_pandas()) == len(record.nodes) and "<table" in record._repr_html_()
+
+
+def test_a_full_cache_loses_nothing_that_a_graph_needs(tiny_root, tmp_path):
+    """What was looked at may be gone from it the moment after."""
+    forgetful = Workbench(Settings(data=tmp_path, demo=tiny_root, cache_mb=0, cache_disk_mb=0))
+    with forgetful.circuits._at(CircuitAsk(model_id="tiny", text=TEXT), None) as at:
+        chosen = forgetful.graphs._logits(ASK, at)
+        ends = forgetful.graphs._ends(at, chosen)
+    assert ends.ids == tuple(one.token.id for one in chosen)
+    assert (ends.values.diff() <= 0).all(), "the likeliest first"
+
+
+def test_numbers_without_end_and_links_without_end_are_refused_in_words(home, monkeypatch):
+    whole = home.graph(ASK)
+    monkeypatch.setattr(shaping, "LINKS", len(whole.links) - 1)
+    with pytest.raises(BadInput, match="keep a smaller share"):
+        home.graph(ASK)
+    made = {"rows": np.full((2, 2), np.nan, np.float32), "sum": np.zeros(2), "activation": np.zeros(2)}
+    monkeypatch.setattr(home.graphs, "_residual", lambda *_: made)
+    with pytest.raises(NotAvailable, match="no finite number"):
+        home.graph(replace(ASK, text=TEXT + " and"))
+
+
+def test_a_set_of_other_hooks_makes_no_graph(home):
+    one = home.source("tiny/1-res")
+    assert _way([one], 2) == "residual" and _way([replace(one, hook="hook_embed")], 2) is None

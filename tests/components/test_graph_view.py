@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from components import graph, graph_panels, graph_view
 from components.graph_view import View
 from core.errors import BadInput
+from core.techniques.graphs.records import GraphFacts
 from tests.core.interchange.test_graphs import record
 
 SETS = {"tiny": ["mlp", "res"], "other": ["res"]}
@@ -67,3 +68,16 @@ def test_a_prompt_is_text_on_the_page():
     odd = record(prompt="<script>alert(1)</script>", description="<i>", way="elsewhere")
     html = graph_panels.about(odd, slug=True) + graph_panels.failed(View(model_id="<b>"), "<u>")
     assert "<script>" not in html and "<i>" not in html and "<u>" not in html
+
+
+def test_a_link_where_no_graph_can_be_made_is_a_view_too():
+    view, wrong = graph_view.read({"model": "x", "slug": "a b", "set": "mlp"}, ["x"], {})
+    assert view == View(model_id="x") and len(wrong) == 2
+
+
+def test_the_page_says_what_adds_up():
+    """A row of residual SAEs adds up to activation × gradient, and not to the feature's value."""
+    facts = GraphFacts(9, 2, 5, 0.5, 0.5, 1e-6)
+    said = {way: graph_panels.about(record(way=way, facts=facts), slug=False) for way in ("transcoders", "residual")}
+    assert "add up to each node within 1e-06" in said["transcoders"]
+    assert "add up to activation × gradient" in said["residual"] and "add up to each node" not in said["residual"]

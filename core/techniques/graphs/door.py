@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import BadInput, NotAvailable, NotFound
+from core.errors import BadConfig, BadInput, NotAvailable, NotFound
 from core.records import Records, SourceRecord, Step, Tell
 from core.techniques.circuits.records import CircuitAsk, NextToken
 from core.techniques.circuits.tokens import next_tokens, token_id
@@ -128,9 +128,7 @@ class Graphs:
 
     def _logits(self, ask: GraphAsk, at: At) -> tuple[NextToken, ...]:
         """The next tokens that are nodes, the likeliest first."""
-        from core.techniques.circuits.door import _next
-
-        raw = self._bench.circuits._kept(at, ("next",), lambda: _next(at))["logits"]
+        raw = self._next(at)
         capped = raw if at.end.cap is None else at.end.cap * np.tanh(raw / at.end.cap)
         special = 0 if at.model.bos is None else 1
         if ask.target:
@@ -142,6 +140,12 @@ class Graphs:
         found = next_tokens(capped, ranked, at.model.vocabulary)
         sums = np.cumsum([one.probability for one in found])
         return found[: int(np.searchsorted(sums, ask.chance)) + 1]
+
+    def _next(self, at: At) -> Any:
+        """The model's logits before a softcap, which a full cache may have lost since they were last looked at."""
+        from core.techniques.circuits.door import _next
+
+        return self._bench.circuits._kept(at, ("next",), lambda: _next(at))["logits"]
 
     # -- the arrays ----------------------------------------------------------------------------------------------------
 
@@ -158,6 +162,8 @@ class Graphs:
         if held is None:
             make = self._exact if way == "transcoders" else self._residual
             held = make(at, sources, chosen, most)
+            if not all(np.isfinite(held[part]).all() for part in ("rows", "sum", "activation")):
+                raise BadConfig("What acts on what is no finite number on this text: weights are too large.")
             cache.put(name, held)
         return held
 
@@ -206,7 +212,7 @@ class Graphs:
         from core.techniques.graphs.exact import Logits
 
         ids = [one.token.id for one in chosen]
-        raw = torch.tensor(self._bench.circuits._kept(at, ("next",), lambda: {})["logits"]).double()
+        raw = torch.tensor(self._next(at)).double()
         vectors, constants = at.end.beyond_mean(ids)
         chances = tuple(one.probability for one in chosen)
         return Logits(tuple(ids), chances, vectors, constants, (raw[ids] - raw.mean()).float())
@@ -217,8 +223,8 @@ def _way(members: Sequence[SourceRecord], layers: int) -> Way | None:
     each = sorted(one.key.layer for one in members)
     if all(one.kind == "transcoder" for one in members):
         return "transcoders" if each == list(range(layers)) else None
-    stream = ("hook_resid_pre", "hook_resid_post")
-    own = all(one.kind == "sae" and one.hook.split(".", 2)[2] in stream for one in members)
+    stream = (".hook_resid_pre", ".hook_resid_post")
+    own = all(one.kind == "sae" and one.hook.endswith(stream) for one in members)
     return "residual" if own and len(set(each)) == len(each) and len({one.hook[-4:] for one in members}) == 1 else None
 
 

@@ -216,7 +216,7 @@ def _norm(model: LoadedModel, bridge: Any, seen: dict[str, Tensor], name: str) -
     x, y = seen.get(f"{name}.hook_in"), seen.get(f"{name}.hook_out")
     if x is None or y is None:
         raise _other(model, f"its {name} does not show what it reads and gives")
-    own = next(module.parameters()).dtype
+    own = next((one.dtype for one in module.parameters()), torch.float32)  # a norm may have none
     read, moved, centred = read_norm(module, x[0].to(own), NEAR[model.dtype])
     gamma, beta = read.float(), moved.float()
     inner = x - x.mean(-1, keepdim=True) if centred else x

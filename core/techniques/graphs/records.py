@@ -15,6 +15,11 @@ Way = Literal["transcoders", "residual", "elsewhere"]
 """`transcoders`: exact direct effects through transcoders at every layer, as circuit-tracer makes them; `residual`:
 activation × gradient between the SAEs of successive layers; `elsewhere`: read from a file that does not say."""
 Part = Literal["feature", "error", "token", "logit"]
+ADDS_UP: dict[Way, str] = {
+    "transcoders": "to each node", "residual": "to activation × gradient, which is not the node itself,",
+    "elsewhere": "to each node",
+}  # fmt: skip
+"""What a node's inputs and biases add up to."""
 
 LOGITS, CHANCE = 10, 0.95
 NODES, EDGES = 0.8, 0.98
@@ -95,8 +100,8 @@ class GraphFacts:
     completeness: float
     """The share of nodes' input, weighted by influence, that does not come from errors."""
     residual: float
-    """The largest distance between what a node's inputs and biases add up to and its value, as a share of what is added
-    up: rounding."""
+    """The largest distance between what a node's inputs and biases add up to and what they must (its value, or of
+    residual SAEs activation × gradient as a whole), as a share of what is added up: rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.errors import BadInput
+from core.interchange.graphs import LINKS
 from core.models.cache import Arrays
 from core.records import FeatureKey, SourceKey, Token
 from core.techniques.circuits.records import NextToken
@@ -33,11 +35,17 @@ def record(
     ask: GraphAsk, way: Way, keys: Sequence[SourceKey], tokens: Sequence[Token], layers: int,
     next_tokens: Sequence[NextToken], made: Arrays, known: Known,
 ) -> GraphRecord:  # fmt: skip
-    """The graph of an ask; `keys` are the sources in the order of their layers."""
+    """The graph of an ask; `keys` are the sources in the order of their layers.
+
+    Raises:
+        BadInput: more links are left than are drawn.
+    """
     sizes = Sizes(len(made["index"]), len(keys) * len(tokens), len(tokens), len(next_tokens))
     adjacency = whole(made, sizes)
     chances = np.array([one.probability for one in next_tokens])
     pruned = prune(adjacency, sizes, chances, nodes=ask.nodes, edges=ask.edges)
+    if (left := int(np.count_nonzero(pruned.edges))) > LINKS:
+        raise BadInput(f"{left:,} links are left, and at most {LINKS:,} are drawn: keep a smaller share of influence.")
     nodes = _nodes(keys, tokens, layers, next_tokens, made, pruned, sizes, known)
     targets, sources = np.nonzero(pruned.edges)
     links = tuple(

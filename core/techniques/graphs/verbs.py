@@ -14,7 +14,17 @@ import orjson
 from core.errors import BadInput, NotAvailable
 from core.interchange import graphs as shape
 from core.records import Step
-from core.techniques.graphs.records import CHANCE, EDGES, FEATURES, LOGITS, NODES, GraphAsk, GraphNode, GraphRecord
+from core.techniques.graphs.records import (
+    ADDS_UP,
+    CHANCE,
+    EDGES,
+    FEATURES,
+    LOGITS,
+    NODES,
+    GraphAsk,
+    GraphNode,
+    GraphRecord,
+)
 from core.terminal import Bar, facts, table, visible
 
 if TYPE_CHECKING:
@@ -107,7 +117,7 @@ def _facts(record: GraphRecord) -> list[tuple[str, object]]:
             ("of", f"{one.features:,} of {one.active:,} active features, {one.links:,} links"),
             ("replacement", f"{one.replacement:.3f}  of the influence from tokens or errors is tokens'"),
             ("completeness", f"{one.completeness:.3f}  of nodes' input is no error's"),
-            ("check", f"inputs and biases add up to each node's value within {one.residual:.1e} of their size"),
+            ("check", f"inputs and biases add up {ADDS_UP[record.way]} within {one.residual:.1e} of their size"),
         ]
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from core.sources.codes import sparse
 from core.sources.sae import Sae
 from core.techniques.circuits.checking import checked_end
 from core.techniques.graphs.exact import Exact, Logits, build
-from core.techniques.graphs.frozen import freeze
+from core.techniques.graphs.frozen import _norm, freeze
 from core.techniques.graphs.reading import level
 from tests import tiny
 
@@ -112,3 +114,11 @@ def test_a_transcoder_of_something_else_is_refused(tmp_path):
     frozen, levels = graph._frozen, graph.levels
     with pytest.raises(NotAvailable, match="not where the MLP adds"):
         Exact(frozen, levels[::-1], graph._logits)
+
+
+def test_a_norm_without_weights_is_frozen_too():
+    """As OLMo has it."""
+    norm = torch.nn.LayerNorm(8, elementwise_affine=False)
+    x = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
+    made = _norm(SimpleNamespace(dtype="float32"), norm, {"ln.hook_in": x, "ln.hook_out": norm(x)}, "ln")
+    assert made.centred and made.scale * made.gamma[0] == pytest.approx(1 / x.std(1, correction=0), rel=1e-3)
