@@ -3,7 +3,7 @@
 One pass over prompts, layer by layer: of each token but the first (there is nowhere else to look), the share of
 attention on BOS, on itself, on the token before, the mean distance, and TransformerLens's three scores a text. Of the
 pairs, what each token attends to most, BOS and itself left out, if that has at least `LEAST` of its attention; they are
-added up by (token, token attended to). Cost: the model's passes with their patterns, and 16 bytes a token and head.
+added up by (token, token attended to). Cost: the model's passes with their patterns, and 26 bytes a pair.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from core.models.thread import computing
 from core.techniques.heads.pattern import batches, patterns
 from core.techniques.heads.scores import detected
 
-TOKENS = 32_768
-"""Of the corpus that are read: whole prompts at equal steps."""
 PAIRS = 12
 """That are kept of each head."""
 LEAST = 0.1

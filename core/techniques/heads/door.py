@@ -46,7 +46,7 @@ TOKENS = 128
 MOST = 100
 """Features of a side that are listed at most."""
 CORPUS = 32_768
-"""Tokens of the corpus."""
+"""Tokens of the corpus that are read, about: whole prompts at equal steps."""
 NO_WRITERS = "No source here writes into the residual stream before this layer."
 NO_READERS = "No source here reads the residual stream after this layer by one encoder column a feature."
 
@@ -79,27 +79,36 @@ class Heads:
             NotAvailable: its weights are not here, or its architecture does not show attention.
             Busy: too many are waiting, or memory is short.
         """
-        record = self._bench.model(model_id)
-        entry = self._corpus(record.model_id)
-        with self._lock:
-            lock = self._making.setdefault(record.model_id, threading.Lock())
-        with lock:  # whoever else asks meanwhile gets what this makes
-            found = None if again else self._found(record.model_id, entry)
-            if found is None:
-                found = self._made(record, entry, tell)
+        record, entry, found = self._all(model_id, again, tell)
         return shaping.heads(record, found, _key(entry))
 
     def of(self, key: HeadKey | str, *, tell: Tell | None = None) -> HeadRecord:
         """One head's scores, and the pairs of tokens that it attends to most; raises what `scores` does."""
         key, record = self._named(key)
-        among = self.scores(record.model_id, tell=tell)
-        entry = self._corpus(record.model_id)
-        found = self._found(record.model_id, entry)
-        assert found is not None
+        _, entry, found = self._all(record.model_id, False, tell)
+        among = shaping.heads(record, found, _key(entry))
         if entry is None:
             return shaping.head(key, among, found, None, None)
         data, vocabulary = self._bench._open.get(entry.folder), self._bench._vocabulary_of(entry)
         return shaping.head(key, among, found, lambda n: data.prompt(n)["tokens"].tolist(), vocabulary)
+
+    def _all(self, model_id: str, again: bool, tell: Tell | None) -> tuple[ModelRecord, Entry | None, Kept]:
+        """(the model, where its corpus is, what is known of its heads), made if it was not."""
+        record = self._bench.model(model_id)
+        entry = self._corpus(record.model_id)
+        found = None if again else self._found(record.model_id, entry)
+        if found is not None:
+            return record, entry, found
+        with self._lock:
+            lock = self._making.setdefault(record.model_id, threading.Lock())
+        if not lock.acquire(timeout=self._bench.settings.patience):
+            raise Busy(f"The heads of {record.model_id} are being measured. Try again in a moment.")
+        try:  # whoever else asks meanwhile gets what this makes
+            entry = self._corpus(record.model_id)
+            found = None if again else self._found(record.model_id, entry)
+            return record, entry, self._made(record, entry, tell) if found is None else found
+        finally:
+            lock.release()
 
     def _made(self, record: ModelRecord, entry: Entry | None, tell: Tell | None) -> Kept:
         from core.techniques.heads import corpus, scores

@@ -65,10 +65,12 @@ def rows_of(source: Dictionary, model: LoadedModel) -> Float[Tensor, "d_sae d_mo
 
 @computing
 def columns_of(source: Dictionary) -> Float[Tensor, "d_sae d_model"] | None:
-    """The encoder's columns, a row each; None where there is no one column a feature."""
+    """The encoder's columns in the residual stream, a row each; None where there is no one column a feature."""
     if not isinstance(source, Sae) or source.architecture not in LINEAR:
         return None
-    return source.sae.W_enc.detach().float().T
+    column = source.sae.W_enc.detach().float().T
+    mean = source.centred or source.sae.cfg.normalize_activations == "layer_norm"  # then it is taken off
+    return column - column.mean(1, keepdim=True) if mean else column
 
 
 @computing
@@ -172,7 +174,8 @@ def given_terms(
     found = entries(codes, parts.x.device)
     here = found.positions == position
     own = Entries(found.positions[here], found.features[here], found.values[here])
-    column, _, factor = columns(source, x[own.positions].float(), own.features)
+    column, _, factor = columns(source, source.given(x[own.positions].float()), own.features)
+    column = column - column.mean(1, keepdim=True) if source.centred else column
     values = (column.double() @ parts.results[position]) * factor.double()
     order = values.abs().argsort(descending=True, stable=True).cpu().numpy()
     return Terms(*_arrays(own, values, order), 0.0, 0.0, 0.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -116,9 +114,11 @@ def test_a_transcoder_of_something_else_is_refused(tmp_path):
         Exact(frozen, levels[::-1], graph._logits)
 
 
-def test_a_norm_without_weights_is_frozen_too():
+def test_a_norm_without_weights_is_frozen_too(tmp_path):
     """As OLMo has it."""
+    path = tiny.model(tmp_path / "gpt2", "gpt2")
+    model = loading.load(ModelSpec(id="gpt2", path=str(path)), device="cpu", dtype="float32")
     norm = torch.nn.LayerNorm(8, elementwise_affine=False)
     x = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    made = _norm(SimpleNamespace(dtype="float32"), norm, {"ln.hook_in": x, "ln.hook_out": norm(x)}, "ln")
+    made = _norm(model, norm, {"ln.hook_in": x, "ln.hook_out": norm(x)}, "ln")
     assert made.centred and made.scale * made.gamma[0] == pytest.approx(1 / x.std(1, correction=0), rel=1e-3)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
+from sae_lens import SAE
 
 from core.catalog.manifest import ModelSpec
-from core.errors import BadInput, NotFound
+from core.errors import BadInput, Busy, NotFound
 from core.models import loading
 from core.records import SourceKey
 from core.settings import Settings
+from core.sources.codes import sparse
+from core.sources.sae import Sae
+from core.techniques.circuits.aim import Reading
 from core.techniques.heads import corpus, features, keeping, scores, shaping
 from core.techniques.heads import pattern as pattern_module
 from core.techniques.heads.parts import head_parts, head_weights
@@ -260,6 +265,33 @@ def test_what_a_head_gives_later_features_is_its_result_times_their_column(bench
     for node in side.nodes:
         assert node.value == pytest.approx(float(result @ source.sae.W_enc[:, node.key.index]), abs=1e-5)
         assert node.activation == pytest.approx(float(acts[node.key.index]), abs=1e-4)
+
+
+def test_a_source_that_takes_the_mean_off_is_given_what_is_left_of_a_result(tmp_path, model, seen):
+    """What a head gives is what the pre-activation loses without it."""
+    folder = tiny.sae(tmp_path / "sae", "standard", hook="blocks.1.hook_resid_pre", bias=0.0)
+    own = Sae(SAE.load_from_disk(folder), "x")
+    own.centre()
+    x, parts = seen["blocks.1.hook_resid_pre"][0], head_parts(model, torch.tensor(model.ids(TEXT)), 0, 1)
+    terms = features.given_terms(parts, own, x, sparse(own.encode(x).numpy()), len(x) - 1)
+    without = x[-1:] - parts.results[-1:].float()
+    assert len(terms.features) > 3
+    for index, value in zip(terms.features.tolist(), terms.values.tolist(), strict=True):
+        read = Reading(own, index)
+        assert value == pytest.approx(float((read(x[-1:]) - read(without)).detach()), abs=1e-4)
+    columns = features.columns_of(own)
+    assert columns == pytest.approx((own.sae.W_enc - own.sae.W_enc.mean(0)).detach().T, abs=1e-6)
+
+
+def test_who_waits_too_long_for_a_measurement_is_told(tiny_root, tmp_path):
+    """And holds no thread of the server meanwhile; what is known already is answered at once."""
+    busy = Workbench(Settings(data=tmp_path, demo=tiny_root, patience=0.01))
+    busy.heads._making["tiny"] = lock = threading.Lock()
+    with lock, pytest.raises(Busy, match="being measured"):
+        busy.heads.of(KEY)
+    busy.heads.scores("tiny")
+    with lock:
+        assert busy.heads.of(KEY).scores.key == KEY
 
 
 def test_records_are_tables(bench):
