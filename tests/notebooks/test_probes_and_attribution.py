@@ -21,10 +21,10 @@ def test_a_probe_is_trained_tested_and_steered_with(executed):
     (probe,) = shown(executed, "\nprobe")
     assert "code" in probe["text/plain"] and "shuffled" in probe["text/plain"]
     (tested,) = shown(executed, "\ntested")
-    assert "print" in tested["text/html"] and "signed" in tested["text/html"]
+    assert "print" in tested["text/html"] and "rgba(" in tested["text/html"]
     (held,) = shown(executed, "> probe.threshold) for test in tested]")
     assert "True" in held["text/plain"] and "False" in held["text/plain"], "it tells the two apart"
-    (steered,) = shown(executed, "length=30)")
+    (steered,) = shown(executed, "length=30))")
     assert "The old house was" in steered["text/html"]
 
 
