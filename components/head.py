@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from components import controls, head_panels, head_view, resources, searching
+from components.circuit import stamp
 from components.circuit_parts import STYLE
 from components.head_parts import STYLE as HEADS
 from components.head_view import View
@@ -102,10 +103,4 @@ def _pattern(asked: View, record: PatternRecord) -> Html:
 
 
 def _begin(name: str, of: str, *more: Any) -> resources.Job[Any]:
-    return resources.heads(name, of, more, _stamp(of.split("/")[0]))
-
-
-def _stamp(model_id: str) -> str:
-    """Tells builds of the model's sources apart."""
-    bench = resources.workbench()
-    return " ".join(bench.build_of(one.key) for one in bench.sources(model_id=model_id))
+    return resources.heads(name, of, more, stamp(of.split("/")[0]))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from components import head_panels, head_view, resources
 from components.head_view import View
-from core.errors import BadInput
+from core.errors import BadData, BadInput
 from core.records import Token
 from core.settings import Settings
 from core.techniques.heads.records import HeadKey
@@ -97,3 +97,11 @@ def test_texts_are_data(bench):
     plain = tags("plain")
     for text in xss.ALL:
         assert tags(text) == plain, text
+
+
+def test_a_damaged_source_takes_no_head_along(bench, monkeypatch):
+    def damaged(key):
+        raise BadData("It is damaged.")
+
+    monkeypatch.setattr(bench, "build_of", damaged)
+    assert "Over the corpus" in html(visit("head.py", id=str(KEY)))

@@ -157,8 +157,8 @@ class Pairs:
         where the target is read, and where keeping everything gives the same as keeping nothing.
         """
         _known("by", by, Rank)
-        if not 1 <= draws <= MOST_DRAWS:
-            raise BadInput(f"draws is 1 to {MOST_DRAWS}.")
+        if not 1 <= draws <= MOST_DRAWS or seed < 0:
+            raise BadInput(f"draws is 1 to {MOST_DRAWS}, and seed 0 or more.")
         key = SourceKey.parse(source) if isinstance(source, str) else source
         with self._both(replace(ask, sources=(key,)), tell) as both:
             (record,) = self._circuits._chosen(both.clean.ask)
@@ -205,6 +205,7 @@ class Pairs:
         """(each source's differences, sources that come after the target, those that cannot be read)."""
         circuits, reader = self._circuits, self._bench._reader(both.pair.ask.model_id)
         found: dict[SourceKey, Arrays] = {}
+        after: set[SourceKey] = set()
         missing: list[SourceRecord] = []
         lost: list[LeftOut] = []
         sources = circuits._chosen(both.clean.ask)
@@ -223,15 +224,20 @@ class Pairs:
                 continue
             if held is None:
                 missing.append(source)
+            elif "later" in held:
+                after.add(source.key)
             else:
                 found[source.key] = held
         if missing:
             traces = self._traces(both, missing)
             for source in missing:
                 with self._read(both, source, traces) as one:
-                    if one is not None:
+                    if one is None:
+                        after.add(source.key)
+                        reader._cache.put(self._name(both, source), {"later": np.array(1)})  # or each ask traces anew
+                    else:
                         found[source.key] = self._made(both, source, traces, *one)
-        later = tuple(one.key for one in missing if one.key not in found)
+        later = tuple(one.key for one in sources if one.key in after)
         return {one.key: found[one.key] for one in sources if one.key in found}, later, tuple(lost)
 
     def _made(

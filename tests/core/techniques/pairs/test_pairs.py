@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.errors import BadInput, NotFound
 from core.records import FeatureKey, SourceKey
 from core.settings import Settings
+from core.techniques.circuits import trace as trace_module
 from core.techniques.pairs.align import align
 from core.techniques.pairs.records import PairAsk
 from core.workbench import Workbench
@@ -175,6 +176,7 @@ def test_what_cannot_be_asked_says_so(bench, ask):
     room = bench.pairs
     for job, said in (
         (lambda: room.features(ask, top=0), "top"), (lambda: room.curve(ask, SAE, draws=0), "draws"),
+        (lambda: room.curve(ask, SAE, seed=-1), "seed"),
         (lambda: room.pair(replace(ask, corrupted="")), "empty"),
         (lambda: room.pair(replace(ASK, corrupted=CLEAN, target=(), against=())), "After both prompts"),
         (lambda: room.patch(ask, []), "64"),
@@ -184,6 +186,16 @@ def test_what_cannot_be_asked_says_so(bench, ask):
             job()
     with pytest.raises(NotFound, match="9-none"):
         room.curve(ask, "tiny/9-none")
+
+
+def test_a_feature_asked_again_runs_no_pass(bench, ask, monkeypatch):
+    """Also where sources come after it, of which there is nothing to keep but that."""
+    ask = replace(ask, target=(), against=(), feature=FeatureKey("tiny", "1-res", 5), sources=(SAE, NEURONS))
+    first = bench.pairs.features(ask)
+    assert first.later == (SAE,) and [one.key for one in first.sources] == [NEURONS]
+    monkeypatch.setattr(trace_module, "trace", lambda *_: pytest.fail("a pass"))
+    again = bench.pairs.features(ask)
+    assert again.later == first.later and again.nodes == first.nodes
 
 
 LINEAR = """
