@@ -7,6 +7,7 @@ once, and again when it changes. Torch-free.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -24,6 +25,8 @@ from core.techniques.graphs.records import GraphEntry, GraphRecord
 SUFFIX = ".graph.json"
 MOST = 500
 """Graphs of one model."""
+ROOM = 4 << 30
+"""Bytes of all graphs, of whatever model: a file's own need not be here."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -74,6 +77,8 @@ class Kept:
             raise BadInput(f"The graph has {len(body) >> 20} MB: at most {shape.LARGEST >> 20} MB are kept. Prune it.")
         if not path.exists() and len(list(path.parent.glob(f"*{SUFFIX}"))) >= MOST:
             raise NotAvailable(f"{MOST} graphs of {record.model_id} are kept here, which is all there is room for.")
+        if self._size() + len(body) > ROOM:
+            raise NotAvailable(f"The graphs that are kept here fill the {ROOM >> 20:,} MB that they may take.")
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +111,14 @@ class Kept:
         if not shape.SLUG.fullmatch(slug):
             raise BadInput(f"“{slug[:100]}” is no name for a graph: 1 to 100 letters, digits, “-” and “_”.")
         return self._root / model_id / "graphs" / f"{slug}{SUFFIX}"
+
+    def _size(self) -> int:
+        """Bytes of all that is kept."""
+        found = 0
+        for path in self._root.glob(f"*/graphs/*{SUFFIX}"):
+            with contextlib.suppress(OSError):  # somebody was quicker
+                found += path.stat().st_size
+        return found
 
     def _entry(self, path: Path) -> GraphEntry | None:
         try:

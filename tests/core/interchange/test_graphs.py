@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import BadInput, Conflict, NotFound
+from core.errors import BadInput, Conflict, NotAvailable, NotFound
 from core.interchange import graphs as shape
 from core.records import FeatureKey
+from core.techniques.graphs import kept
 from core.techniques.graphs.kept import Kept
 from core.techniques.graphs.records import GraphFacts, GraphLink, GraphNode, GraphRecord, Supernode
 
@@ -170,3 +171,15 @@ def test_a_name_is_taken_once(tmp_path):
         with pytest.raises(BadInput):
             kept.load(model, slug)
     assert not [p for p in (tmp_path / "tiny" / "graphs").iterdir() if p.name.startswith(".")]
+
+
+def test_all_graphs_together_have_a_bound(tmp_path, monkeypatch):
+    """Of models that are not here too, or anybody who may keep one could fill the disk."""
+    places = Kept(tmp_path)
+    places.save(record())
+    (file,) = tmp_path.glob("*/graphs/*")
+    monkeypatch.setattr(kept, "ROOM", 2 * file.stat().st_size + 100)
+    places.save(record(model_id="other"))
+    with pytest.raises(NotAvailable, match="fill the"):
+        places.save(record(model_id="another"))
+    assert len(places.entries()) == 2 and not list(tmp_path.glob("another/graphs/*"))
