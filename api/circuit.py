@@ -60,9 +60,7 @@ class Asked(BaseModel):
         return CircuitAsk(
             model_id=self.modelId, text=self.text, target=self.target, against=self.against,
             feature=None if own is None else FeatureKey(self.modelId, own.source, own.index), position=self.position,
-            sources=tuple(
-                SourceKey.parse(name) if "/" in name else SourceKey(self.modelId, name) for name in self.sources
-            ),
+            sources=tuple(SourceKey.of(self.modelId, name) for name in self.sources),
         )  # fmt: skip
 
 

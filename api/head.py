@@ -45,7 +45,7 @@ class Named(BaseModel):
 
     def named(self) -> list[SourceKey]:
         """The sources."""
-        return [SourceKey.parse(one) if "/" in one else SourceKey(self.modelId, one) for one in self.sources]
+        return [SourceKey.of(self.modelId, one) for one in self.sources]
 
 
 class Asked(BaseModel):

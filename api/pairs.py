@@ -48,9 +48,7 @@ class Asked(BaseModel):
         return PairAsk(
             model_id=self.modelId, clean=self.clean, corrupted=self.corrupted, target=self.target,
             against=self.against, feature=None if own is None else FeatureKey(self.modelId, own.source, own.index),
-            sources=tuple(
-                SourceKey.parse(name) if "/" in name else SourceKey(self.modelId, name) for name in self.sources
-            ),
+            sources=tuple(SourceKey.of(self.modelId, name) for name in self.sources),
         )  # fmt: skip
 
 

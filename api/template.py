@@ -53,6 +53,6 @@ def template(workbench: Bench, body: Asked) -> Json:
     ask = TemplateAsk(
         model_id=body.modelId, templates=body.templates, fillers=tuple(body.fillers.items()), at=body.at,
         prompts=body.prompts, seed=body.seed,
-        sources=tuple(SourceKey.parse(s) if "/" in s else SourceKey(body.modelId, s) for s in body.sources),
+        sources=tuple(SourceKey.of(body.modelId, one) for one in body.sources),
     )  # fmt: skip
     return Json(shapes.record(workbench.templates.responses(ask, top=body.top)))

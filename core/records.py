@@ -111,6 +111,11 @@ class SourceKey:
             raise BadInput(f"“{text}” does not name a source: write <model>/<source>, for example gpt2-small/8-res-jb.")
         return cls(*parts)
 
+    @classmethod
+    def of(cls, model_id: str, text: str) -> SourceKey:
+        """From `8-res-jb`, of a model; or from the whole name, which may be of another."""
+        return cls.parse(text) if "/" in text else cls(model_id, text)
+
     @property
     def layer(self) -> int:
         """The layer that the id names."""

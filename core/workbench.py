@@ -733,7 +733,7 @@ class Workbench:
 
         Empty if neither is said. Raises `NotFound` for an unknown set, `BadInput` for a source that is not of it.
         """
-        keys = tuple(SourceKey.parse(name) if "/" in name else SourceKey(model_id, name) for name in names)
+        keys = tuple(SourceKey.of(model_id, name) for name in names)
         if not set_name:
             return keys
         own = self.sources(model_id=self.model(model_id).model_id)

@@ -19,6 +19,7 @@ layers = st.integers(0, 200)
 def test_a_source_key_reads_what_it_writes(model, layer, name, suffix):
     key = SourceKey(model, f"{layer}-{name}{suffix}")
     assert SourceKey.parse(str(key)) == key
+    assert SourceKey.of(model, key.source_id) == SourceKey.of("other", str(key)) == key
     assert key.layer == layer
     assert key.set_name == name
 

@@ -77,7 +77,7 @@ def _ask(asked: argparse.Namespace) -> CircuitAsk:
     return CircuitAsk(
         model_id=model, text=asked.prompt, target=tuple(asked.target), against=tuple(asked.against),
         feature=None if feature is None else FeatureKey.parse(feature), position=asked.position,
-        sources=tuple(SourceKey.parse(one) if "/" in one else SourceKey(model, one) for one in asked.sources),
+        sources=tuple(SourceKey.of(model, one) for one in asked.sources),
     )  # fmt: skip
 
 

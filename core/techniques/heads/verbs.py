@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import BadInput
 from core.interchange import heads as shapes
 from core.records import SourceKey, Step
+from core.techniques.circuits.verbs import _names
 from core.techniques.heads.records import (
     KINDS,
     NAMES,
@@ -59,7 +60,7 @@ def head(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     if asked.layer < 0 or asked.head < 0:
         raise BadInput("Layers and heads count from 0.")
     key, room = HeadKey(asked.model, asked.layer, asked.head), workbench.heads
-    sources = [SourceKey.parse(one) if "/" in one else SourceKey(asked.model, one) for one in asked.sources]
+    sources = [SourceKey.of(asked.model, one) for one in asked.sources]
     with closing(Bar()) as bar:
         tell = _teller(bar)
         if asked.text is None:
@@ -161,7 +162,3 @@ def _teller(bar: Bar) -> Callable[[Step], None]:
             bar(step.what, step.done, step.of)
 
     return tell
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

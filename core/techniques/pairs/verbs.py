@@ -83,7 +83,7 @@ def _ask(asked: argparse.Namespace) -> PairAsk:
     return PairAsk(
         model_id=model, clean=asked.clean, corrupted=asked.corrupted, target=tuple(asked.target),
         against=tuple(asked.against), feature=None if feature is None else FeatureKey.parse(feature),
-        sources=tuple(SourceKey.parse(one) if "/" in one else SourceKey(model, one) for one in asked.sources),
+        sources=tuple(SourceKey.of(model, one) for one in asked.sources),
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def template(workbench: Workbench, asked: argparse.Namespace) -> Answer:
     ask = TemplateAsk(
         model_id=asked.model, templates=tuple(asked.templates), fillers=tuple(_filled(one) for one in asked.fill),
         at=asked.at, prompts=asked.prompts, seed=asked.seed,
-        sources=tuple(SourceKey.parse(s) if "/" in s else SourceKey(asked.model, s) for s in asked.sources),
+        sources=tuple(SourceKey.of(asked.model, one) for one in asked.sources),
     )  # fmt: skip
     with closing(Bar()) as bar:
         record = workbench.templates.responses(ask, top=asked.top, tell=_teller(bar))
