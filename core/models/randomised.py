@@ -55,6 +55,8 @@ def _embeddings(model: nn.Module) -> set[int]:
 
 def _again(name: str, tensor: Tensor, seed: int) -> Tensor:
     """The tensor drawn again (a matrix) or permuted (a vector); queries, keys and values each by themselves."""
+    if not tensor.ndim:  # a single number has none to change places with
+        return tensor
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     fused = name.endswith(_FUSED) and tensor.shape[-1] % 3 == 0

@@ -65,7 +65,8 @@ def _scores(key: HeadKey, kept: Kept, n: int, even: Sequence[float]) -> HeadScor
             shares[4 + at], None if math.isnan(kept.even[at]) else float(kept.even[at]),
         ) for at, kind in enumerate(KINDS)
     }  # fmt: skip
-    return HeadScores(key=key, **each, bos=shares[0], itself=shares[1], before=shares[2], distance=shares[3])
+    bos = shares[0] if kept.counts[4] else None  # a model may have none
+    return HeadScores(key=key, **each, bos=bos, itself=shares[1], before=shares[2], distance=shares[3])
 
 
 def head(

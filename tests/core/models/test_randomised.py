@@ -57,6 +57,13 @@ def test_matrices_keep_their_size_and_vectors_their_values(model: torch.nn.Modul
                 assert float(new.std()) == pytest.approx(float(old.std()), rel=0.1), name
 
 
+def test_a_single_number_stays() -> None:
+    """As a layer's own scale is in some models."""
+    made = torch.nn.Linear(3, 3)
+    made.scale = torch.nn.Parameter(torch.tensor(0.5))
+    assert float(randomised(made, False, 0).scale.detach()) == 0.5
+
+
 @pytest.mark.parametrize("family", ["neox", "llama"])
 def test_other_architectures_and_an_unembedding_of_its_own(family: str, tmp_path: Path) -> None:
     other = AutoModelForCausalLM.from_pretrained(tiny.model(tmp_path / "model", family, tie_word_embeddings=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,10 @@ def test_known_heads_score_1_and_others_what_equal_attention_gives(known):
     found = shaping.heads(known.manifest.record, kept, None)
     assert [one.kinds for one in found.heads] == [("previous",), (), ("induction",), ()]
     assert found.heads[0].bos is None and found.heads[0].previous.text is None
+    measured = replace(kept, shares=np.full((4, 8), 0.5))
+    one, other = (replace(measured, counts=np.array([period, 8, 1, 9, bos])) for bos in (1, 0))
+    said = [shaping.heads(known.manifest.record, kept, None).heads[0].bos for kept in (one, other)]
+    assert said == [0.5, None], "a model without a BOS attends to none"
 
 
 def test_random_texts_repeat_and_hold_nothing_special(known):
