@@ -17,7 +17,8 @@ const draw = (name, more = {}, text = null) => {
   return one
 }
 const parse = (text, otherwise) => { try { return text ? JSON.parse(text) : otherwise } catch { return otherwise } }
-const texts = value => Array.isArray(value) ? value.filter(one => typeof one === "string") : []
+const listed = value => Array.isArray(value) ? value : []
+const texts = value => listed(value).filter(one => typeof one === "string")
 const short = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text
 const figure = value => Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(2) : value.toPrecision(2)
 
@@ -28,9 +29,9 @@ function asked(file) {
   return {
     at: has("clickedId") ? query.get("clickedId") : own.clickedId ?? "",
     pinned: new Set(has("pinnedIds") ? query.get("pinnedIds").split(",").filter(Boolean) : texts(own.pinnedIds)),
-    groups: (has("supernodes") ? parse(query.get("supernodes"), []) : own.supernodes ?? [])
+    groups: listed(has("supernodes") ? parse(query.get("supernodes"), []) : own.supernodes)
       .filter(one => Array.isArray(one) && one.length > 1).map(one => ({ name: String(one[0]), ids: texts(one.slice(1)) })),
-    labels: new Map(parse(query.get("clerps"), []).filter?.(one => Array.isArray(one) && one.length === 2).map(one => one.map(String)) ?? []),
+    labels: new Map(listed(parse(query.get("clerps"), [])).filter(one => Array.isArray(one) && one.length === 2).map(one => one.map(String))),
   }
 }
 
