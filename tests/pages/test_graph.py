@@ -35,4 +35,4 @@ def test_a_kept_graph_is_listed_and_drawn(bench, monkeypatch, tmp_path):
     bench.graphs.save(replace(record, slug="kept-one"))
     assert "kept-one" in html(visit("graph.py"))
     shown = html(visit("graph.py", model="tiny", slug="kept-one"))
-    assert "completeness score" in shown and "activation × gradient" in shown
+    assert "completeness score" in shown and "add up to activation × gradient" in shown
