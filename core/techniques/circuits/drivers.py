@@ -54,7 +54,7 @@ def replaced(
         whole, *less = values(model, some, aim, {}).tolist()
         found += [whole - one for one in less]
         done(len(found))
-    return np.array(found).reshape(len(own), -1)
+    return np.array(found).reshape(len(own), len(found) // max(1, len(own)))  # after BOS alone there are none
 
 
 @computing

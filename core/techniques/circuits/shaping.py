@@ -165,8 +165,8 @@ def _nodes(
 def drivers(
     ask: CircuitAsk, target: Target, own: Sequence[int], stand_ins: tuple[Token, ...], made: Arrays, steps: int
 ) -> DriversRecord:
-    """A share a token; special tokens have none."""
-    rows = {position: made["replaced"][n] for n, position in enumerate(own)}
+    """A share a token; special tokens have none, nor has one for which there is no stand-in."""
+    rows = {position: made["replaced"][n] for n, position in enumerate(own) if made["replaced"].size}
     shares = tuple(
         TokenShare(
             float(rows[n].mean()), float(rows[n].min()), float(rows[n].max()), float(made["shares"][n])

@@ -313,3 +313,12 @@ def test_a_trace_ends_where_the_target_is_read(bench, model):
     column = source.sae.W_enc[:, 3].detach()
     assert found.gradient[SAE_HOOK][-1] == pytest.approx(column, abs=1e-6)
     assert not found.gradient[SAE_HOOK][:-1].any()
+
+
+def test_where_nothing_can_be_replaced_no_token_has_a_share(bench, monkeypatch):
+    """After BOS alone, and where the text's own token is the only stand-in."""
+    found = bench.circuits.drivers(CircuitAsk(model_id="tiny", text=TEXT, position=0))
+    assert [one.ablated for one in found.tokens] == [None] and found.integrated == 0
+    monkeypatch.setattr(bench.circuits, "_usual", lambda model_id, at: (at.ids[-1],))
+    found = bench.circuits.drivers(CircuitAsk(model_id="tiny", text="The"))
+    assert [one.ablated for one in found.tokens] == [None] * len(found.tokens)
