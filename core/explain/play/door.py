@@ -47,8 +47,14 @@ class Playing:
     # -- rounds --------------------------------------------------------------------------------------------------------
 
     def sources(self) -> tuple[SourceKey, ...]:
-        """Those that can be played: they have examples, and are no neurons or directions, on whose tails few agree."""
-        found = [one.key for one in self._bench.sources() if "dashboards" in one.has and not one.signed]
+        """Those that can be played: they have examples, and are no neurons or directions, on whose tails few agree.
+
+        Builds that kept few examples are left out: a score takes more of them than there are.
+        """
+        entries = [self._bench.catalog.entry(one.key) for one in self._bench.sources() if "dashboards" in one.has]
+        found = [
+            one.record.key for one in entries if not one.record.signed and one.manifest.build.get("examples") != "few"
+        ]
         return tuple(sorted(found)) or tuple(
             sorted(one.key for one in self._bench.sources() if "dashboards" in one.has)
         )
