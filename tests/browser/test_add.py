@@ -47,7 +47,7 @@ def test_a_local_sae_becomes_a_feature_page(visit, incoming):
     page.get_by_role("spinbutton", name="Prompts").fill("40")
     page.get_by_role("button", name="Take this").click()
     page.get_by_text("The configuration of its build").click()
-    page.wait_for_function("document.querySelector('.fs-more pre')?.innerText.includes('prompts: 40')")
+    page.wait_for_function("document.querySelector('.fs-more pre')?.textContent.includes('prompts: 40')")
 
     page.get_by_role("button", name="Try it on a few prompts").click()
     page.wait_for_selector(".fs-verdict", timeout=240_000)
