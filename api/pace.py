@@ -30,7 +30,7 @@ PATHS = {
     "/circuit/pair/residual", "/circuit/tokens", "/compare/read", "/cossim", "/explanation/generate",
     "/explanation/score",
     "/explanation/search", "/explanation/search-all", "/explanation/search-model", "/explanation/search-release",
-    "/graph/generate", "/head/active", "/head/features", "/head/pattern",
+    "/graph/generate", "/graph/save", "/head/active", "/head/features", "/head/pattern",
     "/probe/new", "/redteam", "/search-all", "/search-topk-by-token", "/similar", "/steer", "/steer-chat",
     "/steer-sweep", "/template", "/vector/new",
 }  # fmt: skip

@@ -118,7 +118,7 @@ def test_every_route_that_runs_a_model_is_counted(bench):
     no_model = "/features /features-offset /activation/get /tokenize /global /steer-load /steer/presets /vector/get"
     no_model += " /umap /vector/delete /vector/list-owned /probe/get /explanation/new /explanation/vote"
     no_model += " /explanation/mark /explanation/{id}/vote /explanation/{id}/unvote /explanation/{id}/delete"
-    no_model += " /explanation/m-{id}/delete"
+    no_model += " /explanation/m-{id}/delete /graph/delete /graph/list-owned"
     assert posts - {*no_model.split(), "/explanation/score/{id}/delete"} == pace.PATHS
 
 
